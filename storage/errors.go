@@ -1,0 +1,41 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrNotExist: no object has this key.
+	ErrNotExist = errors.New("storage: object does not exist")
+	// ErrConflict: other bytes hold the key. See [ConflictError].
+	ErrConflict = errors.New("storage: key is taken by other bytes")
+	// ErrKey: the string is no key, or the store cannot hold it beside the keys
+	// it has.
+	ErrKey = errors.New("storage: bad key")
+	// ErrTooLarge: the object is larger than the reader or the store accepts.
+	ErrTooLarge = errors.New("storage: object too large")
+	// ErrRange: the range is not wholly inside the object.
+	ErrRange = errors.New("storage: range outside the object")
+)
+
+// ConflictError is returned (as *ConflictError) by [Store.PutOnce] when the key
+// holds other bytes. It matches [ErrConflict].
+type ConflictError struct {
+	Key  string
+	Have [sha256.Size]byte // SHA-256 of the winner; all zero if unknown
+	Want [sha256.Size]byte // SHA-256 of the loser, the body of this call
+}
+
+// Error names the key and both hashes.
+func (e *ConflictError) Error() string {
+	have := "unknown"
+	if e.Have != [sha256.Size]byte{} {
+		have = fmt.Sprintf("%x", e.Have)
+	}
+	return fmt.Sprintf("storage: key %q is taken by other bytes (sha256 %s, not %x)", e.Key, have, e.Want)
+}
+
+// Is makes errors.Is(err, ErrConflict) true.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }

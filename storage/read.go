@@ -1,0 +1,36 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// ReadAll returns the bytes of an object of at most max bytes; a larger one is
+// refused with [ErrTooLarge] before any of it is read. It checks that the store
+// delivers as many bytes as it announced.
+func ReadAll(ctx context.Context, s Store, key string, max int64) ([]byte, error) {
+	r, info, err := s.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if info.Size < 0 || info.Size > max {
+		return nil, fmt.Errorf("%w: %q has %d bytes, at most %d are accepted", ErrTooLarge, key, info.Size, max)
+	}
+	body := make([]byte, info.Size)
+	if n, err := io.ReadFull(r, body); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("storage: read %q: %d of %d bytes: %w", key, n, info.Size, err)
+	}
+	// One more read: some stores can only vouch for the content at its end.
+	if n, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF {
+		if n > 0 {
+			return nil, fmt.Errorf("storage: read %q: more than the announced %d bytes", key, info.Size)
+		}
+		return nil, fmt.Errorf("storage: read %q: %w", key, err)
+	}
+	return body, nil
+}
