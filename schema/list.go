@@ -1,0 +1,138 @@
+package schema
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Candidates is the unsigned list of complete reports that the decryptors are
+// asked to check. It is named by its hash.
+type Candidates struct {
+	Version int        `json:"version"`
+	RoundID RoundID    `json:"round_id"`
+	Reports []ReportID `json:"reports"` // sorted, distinct
+}
+
+// Encode returns the canonical bytes.
+func (c Candidates) Encode() ([]byte, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	return marshal(c)
+}
+
+// ID returns H("candidates"; bytes).
+func (c Candidates) ID() Digest {
+	raw, err := c.Encode()
+	if err != nil {
+		return Digest{}
+	}
+	return Hash("candidates", raw)
+}
+
+func (c Candidates) validate() error {
+	if c.Version != Version {
+		return fmt.Errorf("%w: candidates.version %d", ErrVersion, c.Version)
+	}
+	return sortedReports("candidates", c.Reports)
+}
+
+// DecodeCandidates reads a candidate list of at most MaxObject bytes.
+func DecodeCandidates(data []byte) (Candidates, error) {
+	var c Candidates
+	if len(data) > MaxObject {
+		return c, fmt.Errorf("%w: candidates: %d bytes", ErrFormat, len(data))
+	}
+	if err := strict(data, &c); err != nil {
+		return c, fmt.Errorf("%w: candidates: %w", ErrFormat, err)
+	}
+	again, err := c.Encode()
+	if err == nil && !bytes.Equal(again, data) {
+		err = fmt.Errorf("%w: candidates: not in canonical form", ErrFormat)
+	}
+	return c, err
+}
+
+func sortedReports(object string, ids []ReportID) error {
+	if len(ids) < 1 || len(ids) > MaxReports {
+		return field(object, "reports", len(ids), "1 to 2^20")
+	}
+	if !slices.IsSortedFunc(ids, CompareReports) {
+		return field(object, "reports", "the list", "sorted identifiers")
+	}
+	for i := 1; i < len(ids); i++ {
+		if ids[i] == ids[i-1] {
+			return field(object, "reports", ids[i].Short(), "each report once")
+		}
+	}
+	return nil
+}
+
+// CompareReports orders ReportIDs by their bytes.
+func CompareReports(a, b ReportID) int { return bytes.Compare(a.Digest[:], b.Digest[:]) }
+
+// Refusal says why a decryptor does not accept a report.
+type Refusal struct {
+	Report ReportID `json:"report"`
+	Reason string   `json:"reason"` // one of the Reason constants
+}
+
+// The reasons of a refusal.
+const (
+	ReasonMissing   = "missing"   // the header object is absent or unreadable
+	ReasonHeader    = "header"    // parameters, round or lane differ from the task's
+	ReasonVehicle   = "vehicle"   // not enrolled, or a second report of one vehicle
+	ReasonSignature = "signature" // the vehicle's signature does not verify
+	ReasonBox       = "box"       // the box does not open or does not match its hash or commitment
+	ReasonLimit     = "limit"     // the vehicle's participation limit is reached
+)
+
+var reasons = []string{ReasonMissing, ReasonHeader, ReasonVehicle, ReasonSignature, ReasonBox, ReasonLimit}
+
+// Check is a decryptor's signed answer to a candidate list: it accepts all but the refused.
+type Check struct {
+	Version    int       `json:"version"`
+	RoundID    RoundID   `json:"round_id"`
+	Index      int       `json:"index"`
+	Candidates Digest    `json:"candidates"`
+	Refused    []Refusal `json:"refused"` // sorted by report
+}
+
+func (Check) label() string { return "check" }
+func (Check) maxBytes() int { return MaxObject }
+
+func (c Check) validate() error {
+	if c.Version != Version {
+		return fmt.Errorf("%w: check.version %d", ErrVersion, c.Version)
+	}
+	if c.Index < 0 || c.Index >= MaxCommittee {
+		return field("check", "index", c.Index, "0 to 15")
+	}
+	if c.Refused == nil || len(c.Refused) > MaxReports {
+		return field("check", "refused", len(c.Refused), "a list of at most 2^20")
+	}
+	for i, r := range c.Refused {
+		if !slices.Contains(reasons, r.Reason) || i > 0 && CompareReports(c.Refused[i-1].Report, r.Report) >= 0 {
+			return field("check", "refused", i, "sorted reports with a known reason")
+		}
+	}
+	return nil
+}
+
+// Manifest is the list of one round, signed by the Collector.
+type Manifest struct {
+	Version int        `json:"version"`
+	RoundID RoundID    `json:"round_id"`
+	Reports []ReportID `json:"reports"` // sorted, distinct
+}
+
+func (Manifest) label() string { return "manifest" }
+func (Manifest) maxBytes() int { return MaxObject }
+
+func (m Manifest) validate() error {
+	if m.Version != Version {
+		return fmt.Errorf("%w: manifest.version %d", ErrVersion, m.Version)
+	}
+	return sortedReports("manifest", m.Reports)
+}

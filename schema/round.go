@@ -1,0 +1,84 @@
+package schema
+
+import "fmt"
+
+// RoundKey is one decryptor's HPKE public key for one (task, epoch, lane),
+// signed by the decryptor. Coin is H(coin), the commitment to a random value
+// that a later protocol step reveals.
+type RoundKey struct {
+	Version   int    `json:"version"`
+	TaskID    TaskID `json:"task_id"`
+	Epoch     uint64 `json:"epoch"`
+	Lane      uint32 `json:"lane"`
+	Index     int    `json:"index"`
+	PublicKey []byte `json:"public_key"` // base64; length by suite
+	// Expiry is the latest key expiry a descriptor may state, seconds since 1970 UTC.
+	Expiry int64  `json:"expiry"`
+	Coin   Digest `json:"coin"`
+}
+
+func (RoundKey) label() string { return "round-key" }
+func (RoundKey) maxBytes() int { return 8 << 10 }
+
+func (k RoundKey) validate() error {
+	switch {
+	case k.Version != Version:
+		return fmt.Errorf("%w: round-key.version %d", ErrVersion, k.Version)
+	case k.Index < 0 || k.Index >= MaxCommittee:
+		return field("round-key", "index", k.Index, "0 to 15")
+	case len(k.PublicKey) < 32 || len(k.PublicKey) > 2048:
+		return field("round-key", "public_key", len(k.PublicKey), "32 to 2048 bytes")
+	case k.Expiry < 0:
+		return field("round-key", "expiry", k.Expiry, "seconds since 1970")
+	}
+	return nil
+}
+
+// Descriptor opens one round of a task. It is signed by the Collector; its hash
+// is the RoundID. Clients and decryptors accept one per (TaskID, epoch, lane).
+type Descriptor struct {
+	Version int    `json:"version"`
+	TaskID  TaskID `json:"task_id"`
+	Epoch   uint64 `json:"epoch"`
+	Lane    uint32 `json:"lane"`
+	// ModelHash is H("model"; model bytes), the model that updates start from.
+	ModelHash Digest `json:"model_hash"`
+	// OldestModel is the earliest epoch whose descriptor's model is still accepted.
+	OldestModel uint64 `json:"oldest_model"`
+	// ClippingNorm is this round's C if the task adapts it, else 0.
+	ClippingNorm Real `json:"clipping_norm"`
+	// Deadline is advice to clients, KeyExpiry a rule; seconds since 1970 UTC.
+	Deadline  int64 `json:"deadline"`
+	KeyExpiry int64 `json:"key_expiry"`
+	// Snapshot is the root of the enrollment snapshot.
+	Snapshot  Digest             `json:"snapshot"`
+	RoundKeys []Signed[RoundKey] `json:"round_keys"` // in the order of the decryptors
+}
+
+func (Descriptor) label() string { return "descriptor" }
+func (Descriptor) maxBytes() int { return 256 << 10 }
+
+func (d Descriptor) validate() error {
+	switch {
+	case d.Version != Version:
+		return fmt.Errorf("%w: descriptor.version %d", ErrVersion, d.Version)
+	case d.OldestModel > d.Epoch:
+		return field("descriptor", "oldest_model", d.OldestModel, "an epoch up to this round's")
+	case d.ClippingNorm < 0:
+		return field("descriptor", "clipping_norm", float64(d.ClippingNorm), "0 or more")
+	case d.Deadline < 0 || d.KeyExpiry < d.Deadline:
+		return field("descriptor", "deadline, key_expiry", [2]int64{d.Deadline, d.KeyExpiry}, "0 <= deadline <= key_expiry")
+	case len(d.RoundKeys) < 2 || len(d.RoundKeys) > MaxCommittee:
+		return field("descriptor", "round_keys", len(d.RoundKeys), "2 to 16 keys")
+	}
+	return nil
+}
+
+// NewRoundID returns the identity of a descriptor.
+func NewRoundID(d Signed[Descriptor]) RoundID { return RoundID{d.ID()} }
+
+// NewTaskID returns the identity of a task.
+func NewTaskID(t Signed[Task]) TaskID { return TaskID{t.ID()} }
+
+// NewManifestID returns the identity of a manifest.
+func NewManifestID(m Signed[Manifest]) ManifestID { return ManifestID{m.ID()} }

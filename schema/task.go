@@ -1,0 +1,276 @@
+package schema
+
+import (
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// Task holds the parameters that all roles agree on for many rounds. It is
+// valid only when signed by the privacy owner. Its identifier is its hash, so no field can change.
+//
+// Ring and Derived follow from the other fields; whoever reads a task
+// recomputes them (pipeline.NewPlan) and refuses a task that states others.
+type Task struct {
+	Version int    `json:"version" yaml:"-"`
+	Name    string `json:"name" yaml:"name"` // 1 to 128 bytes, for people
+	// Scope is the BudgetScope whose budget all tasks with the same scope share.
+	Scope         Scope         `json:"scope" yaml:"scope"`
+	Tensors       []Tensor      `json:"tensors" yaml:"tensors"`
+	Privacy       Privacy       `json:"privacy" yaml:"privacy"`
+	Batch         Batch         `json:"batch" yaml:"batch"`
+	Participation Participation `json:"participation" yaml:"participation"`
+	Committee     Committee     `json:"committee" yaml:"committee"`
+	// Suite names the HPKE ciphers of the seed boxes: 1 ML-KEM-768+X25519, 2 X25519 (not post-quantum).
+	Suite int `json:"suite" yaml:"suite"`
+	// PieceBlocks is K, the packed blocks in one piece; 0 in YAML takes the largest with at most 256 KiB.
+	PieceBlocks int `json:"piece_blocks" yaml:"piece_blocks"`
+	// Collector, Authority and Owner are the signing keys of these roles.
+	Collector PublicKey `json:"collector" yaml:"collector"`
+	Authority PublicKey `json:"authority" yaml:"authority"`
+	Owner     PublicKey `json:"owner" yaml:"owner"`
+	// Checkpoint is the first ledger checkpoint; zero while no ledger exists.
+	Checkpoint Digest  `json:"checkpoint" yaml:"-"`
+	Ring       Ring    `json:"ring" yaml:"-"`
+	Derived    Derived `json:"derived" yaml:"-"`
+}
+
+// Scope is a BudgetScope: the population and data that one privacy budget belongs to.
+type Scope struct {
+	Name       string `json:"name" yaml:"name"`             // 1 to 128 bytes
+	Population string `json:"population" yaml:"population"` // whom and what it covers, in words; up to 1024 bytes
+	Epsilon    Real   `json:"epsilon" yaml:"epsilon"`       // most epsilon ever spent, > 0
+	Delta      Real   `json:"delta" yaml:"delta"`           // at this delta, in (0,1)
+	Unit       string `json:"unit" yaml:"unit"`             // privacy unit: "vehicle"
+	Relation   string `json:"relation" yaml:"relation"`     // neighboring relation: "zero_out" or "replace_one"
+}
+
+// ID returns the identity of the scope. The budget is part of it: a task cannot raise it.
+func (s Scope) ID() ScopeID {
+	raw, err := marshal(s)
+	if err != nil { // a Real that is not finite: refused by validate
+		return ScopeID{}
+	}
+	return ScopeID{Hash("scope", raw)}
+}
+
+// Privacy holds the clipping and the noise. There is no sensitivity here: it follows from the clipping norm.
+type Privacy struct {
+	// TrustModel is "distributed" (each vehicle adds its share of the noise) or "local" (each adds all of it).
+	TrustModel string `json:"trust_model" yaml:"trust_model"`
+	// Mechanism is "discrete_gaussian", or in the local model "gaussian" or "laplace" (at most 1,000 values).
+	Mechanism string `json:"mechanism" yaml:"mechanism"`
+	// ClippingNorm is C, the L2 bound of one update, > 0; with Groups it is their root sum of squares and may be 0 in YAML.
+	ClippingNorm Real `json:"clipping_norm" yaml:"clipping_norm"`
+	// Groups clips sets of consecutive tensors each to its own norm; empty means one group.
+	Groups []Group `json:"groups,omitempty" yaml:"groups,omitempty"`
+	// NoiseMultiplier is z, the standard deviation of the summed honest noise over the sensitivity, > 0.
+	NoiseMultiplier Real `json:"noise_multiplier" yaml:"noise_multiplier"`
+	// Kappa and KappaInf are declared bounds on the mean update over the clipping bounds, in (0,1]; a breach costs accuracy, never privacy.
+	Kappa    Real `json:"kappa" yaml:"kappa"`
+	KappaInf Real `json:"kappa_inf" yaml:"kappa_inf"`
+	// MaxInf is M_inf, the bound on one encoded value; 0 means the L2 bound.
+	MaxInf int64 `json:"max_inf" yaml:"max_inf"`
+}
+
+// Group is a run of consecutive tensors clipped together.
+type Group struct {
+	Tensors      []string `json:"tensors" yaml:"tensors"`
+	ClippingNorm Real     `json:"clipping_norm" yaml:"clipping_norm"`
+}
+
+// Batch bounds the list of one round.
+type Batch struct {
+	Min          int `json:"min_batch_size" yaml:"min_batch_size"` // fewest reports in a list
+	Max          int `json:"max_batch_size" yaml:"max_batch_size"` // most reports in a list
+	MaxDishonest int `json:"max_dishonest" yaml:"max_dishonest"`   // F_c, most dishonest vehicles in one list
+	Lanes        int `json:"lanes" yaml:"lanes"`                   // rounds of one epoch, 1 to 4096
+}
+
+// Participation limits what one vehicle may give inside the BudgetScope.
+type Participation struct {
+	Max           int `json:"max" yaml:"max"`                       // most rounds, 0 = no limit
+	MinSeparation int `json:"min_separation" yaml:"min_separation"` // fewest epochs of one task between two reports, at least 1
+}
+
+// Committee is (n_c, t, f) with the decryptors' signing keys in the order of their indices.
+type Committee struct {
+	Size      int         `json:"size" yaml:"size"`
+	Threshold int         `json:"threshold" yaml:"threshold"`
+	Malicious int         `json:"malicious" yaml:"malicious"`
+	Keys      []PublicKey `json:"keys" yaml:"keys"`
+}
+
+// Ring is the modulus the task's capacity asks for.
+type Ring struct {
+	N int    `json:"n"`
+	Q uint32 `json:"q"`
+}
+
+// Derived are the integers that the privacy claim rests on.
+type Derived struct {
+	Values      int   `json:"values"`        // d
+	Sensitivity int64 `json:"sensitivity"`   // D, L2 bound of the encoded update
+	LocalStdDev Real  `json:"local_std_dev"` // sigma_e, the noise of one vehicle
+	HonestMin   int   `json:"honest_min"`    // h_min
+	Grid        Real  `json:"grid"`          // 1/gamma, grid steps per unit
+}
+
+func (Task) label() string { return "task" }
+func (Task) maxBytes() int { return 4 << 20 }
+
+// MaxTensors bounds the tensors of one task.
+const MaxTensors = 16384
+
+func (t Task) validate() error {
+	if t.Version != Version {
+		return fmt.Errorf("%w: task.version %d", ErrVersion, t.Version)
+	}
+	return t.Validate()
+}
+
+// Validate checks every field for itself; [Ring] and [Derived] are the business of pipeline.NewPlan.
+func (t Task) Validate() error {
+	if err := name("task", "name", t.Name); err != nil {
+		return err
+	}
+	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.Batch.validate, t.Committee.validate, t.validateRest} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t Task) validateRest() error {
+	switch {
+	case t.Participation.Max < 0:
+		return field("participation", "max", t.Participation.Max, "0 (no limit) or more")
+	case t.Participation.MinSeparation < 1:
+		return field("participation", "min_separation", t.Participation.MinSeparation, "1 or more epochs")
+	case t.Suite != 1 && t.Suite != 2:
+		return field("task", "suite", t.Suite, "1 (ML-KEM-768+X25519) or 2 (X25519)")
+	case t.PieceBlocks < 1 || t.PieceBlocks > 1<<16:
+		return field("task", "piece_blocks", t.PieceBlocks, "1 to 65536 blocks")
+	case t.Collector.IsZero() || t.Authority.IsZero() || t.Owner.IsZero():
+		return field("task", "collector, authority, owner", "one is absent", "three public keys of 64 hexadecimal digits")
+	}
+	return nil
+}
+
+func (t Task) validateTensors() error {
+	_, err := t.Values()
+	return err
+}
+
+// Values returns d, the number of values of all tensors.
+func (t Task) Values() (int, error) {
+	if len(t.Tensors) == 0 || len(t.Tensors) > MaxTensors {
+		return 0, field("task", "tensors", len(t.Tensors), "1 to 16384 tensors")
+	}
+	d, seen := 0, map[string]bool{}
+	for _, x := range t.Tensors {
+		if err := x.validate(); err != nil {
+			return 0, err
+		}
+		n, err := x.Size()
+		if err != nil || seen[x.Name] || d > MaxValues-n {
+			return 0, field("task", "tensors", fmt.Sprintf("%q %v", x.Name, x.Shape), "unique names and at most 2^31-1 values in all")
+		}
+		seen[x.Name], d = true, d+n
+	}
+	return d, nil
+}
+
+func (t Tensor) validate() error {
+	if err := name("tensor", "name", t.Name); err != nil {
+		return err
+	}
+	if t.DType != "float32" && t.DType != "float64" {
+		return field("tensor", "dtype", fmt.Sprintf("%.20q", t.DType), `"float32" or "float64"`)
+	}
+	if len(t.Shape) > 8 {
+		return field("tensor", "shape", t.Shape, "at most 8 dimensions")
+	}
+	return nil
+}
+
+func (s Scope) validate() error {
+	if err := name("scope", "name", s.Name); err != nil {
+		return err
+	}
+	switch {
+	case len(s.Population) > 1024 || !utf8.ValidString(s.Population):
+		return field("scope", "population", len(s.Population), "at most 1024 bytes of UTF-8")
+	case !(s.Epsilon > 0):
+		return field("scope", "epsilon", float64(s.Epsilon), "a number above 0")
+	case !(s.Delta > 0 && s.Delta < 1):
+		return field("scope", "delta", float64(s.Delta), "a number between 0 and 1")
+	case s.Unit != "vehicle":
+		return field("scope", "unit", fmt.Sprintf("%.20q", s.Unit), `"vehicle"`)
+	case s.Relation != "zero_out" && s.Relation != "replace_one":
+		return field("scope", "relation", fmt.Sprintf("%.20q", s.Relation), `"zero_out" or "replace_one"`)
+	}
+	return nil
+}
+
+func (p Privacy) validate() error {
+	switch {
+	case p.TrustModel != "distributed" && p.TrustModel != "local":
+		return field("privacy", "trust_model", fmt.Sprintf("%.20q", p.TrustModel), `"distributed" or "local"`)
+	case !slices.Contains([]string{"discrete_gaussian", "gaussian", "laplace"}, p.Mechanism):
+		return field("privacy", "mechanism", fmt.Sprintf("%.20q", p.Mechanism), `"discrete_gaussian", "gaussian" or "laplace"`)
+	case !(p.ClippingNorm > 0):
+		return field("privacy", "clipping_norm", float64(p.ClippingNorm), "a number above 0")
+	case !(p.NoiseMultiplier > 0):
+		return field("privacy", "noise_multiplier", float64(p.NoiseMultiplier), "a number above 0")
+	case !(p.Kappa > 0 && p.Kappa <= 1):
+		return field("privacy", "kappa", float64(p.Kappa), "a number above 0, at most 1")
+	case !(p.KappaInf > 0 && p.KappaInf <= 1):
+		return field("privacy", "kappa_inf", float64(p.KappaInf), "a number above 0, at most 1")
+	case p.MaxInf < 0:
+		return field("privacy", "max_inf", p.MaxInf, "0 (the L2 bound) or more")
+	}
+	return nil
+}
+
+func (b Batch) validate() error {
+	switch {
+	case b.Max < 2 || b.Max > MaxReports:
+		return field("batch", "max_batch_size", b.Max, "2 to 1048576")
+	case b.Min < 2 || b.Min > b.Max:
+		return field("batch", "min_batch_size", b.Min, "2 to max_batch_size")
+	case b.MaxDishonest < 0 || b.MaxDishonest > b.Min-2:
+		return field("batch", "max_dishonest", b.MaxDishonest, "0 to min_batch_size - 2, so that two honest vehicles remain")
+	case b.Lanes < 1 || b.Lanes > 4096:
+		return field("batch", "lanes", b.Lanes, "1 to 4096")
+	}
+	return nil
+}
+
+// MaxCommittee bounds n_c.
+const MaxCommittee = 16
+
+func (c Committee) validate() error {
+	if c.Size < 2 || c.Size > MaxCommittee || c.Threshold < 2 || c.Threshold > c.Size || c.Malicious < 1 || c.Malicious >= c.Threshold {
+		return field("committee", "size, threshold, malicious", [3]int{c.Size, c.Threshold, c.Malicious}, "for example 4, 3, 1")
+	}
+	if len(c.Keys) != c.Size {
+		return field("committee", "keys", len(c.Keys), fmt.Sprintf("%d public keys", c.Size))
+	}
+	seen := map[PublicKey]bool{{}: true}
+	for i, k := range c.Keys {
+		if seen[k] {
+			return field("committee", "keys", i, "distinct keys that are not zero: one key in two seats would vote twice")
+		}
+		seen[k] = true
+	}
+	return nil
+}
+
+func name(object, what, s string) error {
+	if len(s) < 1 || len(s) > 128 || !utf8.ValidString(s) {
+		return field(object, what, fmt.Sprintf("%.20q", s), "1 to 128 bytes of UTF-8")
+	}
+	return nil
+}
