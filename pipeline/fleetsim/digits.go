@@ -1,0 +1,50 @@
+package fleetsim
+
+import "fmt"
+
+const (
+	digitSide    = 28
+	digitPooled  = digitSide / 2
+	digitClasses = 10
+)
+
+// DigitRows is digits.arrow as plain columns: images of 28 by 28 gray values.
+type DigitRows struct {
+	// Pixels holds 784 values a row, row-major, 0 to 255.
+	Pixels []byte
+	// Labels holds the digit, 0 to 9.
+	Labels []uint8
+}
+
+// Digits prepares the digits: each image is averaged over squares of two by two
+// pixels to 14 by 14 values in [0, 1] (a quarter of the bytes; the same on every
+// vehicle, without looking at any other), and the last fifth of the rows is held
+// out. It returns [ErrData] when the columns disagree.
+func Digits(rows DigitRows) (*Dataset, error) {
+	n := len(rows.Labels)
+	if len(rows.Pixels) != n*digitSide*digitSide {
+		return nil, fmt.Errorf("%w: %d pixels for %d digits", ErrData, len(rows.Pixels), n)
+	}
+	data := &Dataset{
+		Features: make([]float32, 0, n*digitPooled*digitPooled), Width: digitPooled * digitPooled,
+		Labels: make([]int, n), Classes: digitClasses, Test: make([]bool, n),
+	}
+	for i := range n {
+		data.Features = appendPooled(data.Features, rows.Pixels[i*digitSide*digitSide:])
+		data.Labels[i] = int(rows.Labels[i])
+		data.Test[i] = i >= n*4/5
+	}
+	return data, data.validate()
+}
+
+// appendPooled appends the 14 by 14 averages of the image at the start of pixels.
+func appendPooled(out []float32, pixels []byte) []float32 {
+	for y := 0; y < digitSide; y += 2 {
+		for x := 0; x < digitSide; x += 2 {
+			at := y*digitSide + x
+			sum := int(pixels[at]) + int(pixels[at+1]) + int(pixels[at+digitSide]) + int(pixels[at+digitSide+1])
+			out = append(out, float32(sum)/(4*255))
+		}
+	}
+	return out
+}
