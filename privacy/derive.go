@@ -1,0 +1,135 @@
+package privacy
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+)
+
+// derive computes grid, bounds and noise (protocol section 6). Only products,
+// quotients, square roots and ceilings: no fused operation can make two
+// machines differ.
+func (p *Params) derive() error {
+	l := &p.literal
+	d, h, z, clip := float64(l.Values), float64(p.HonestMin()), l.NoiseMultiplier, l.ClippingNorm
+	// The first term keeps the norm's growth by rounding, at most d/4 in the
+	// square, below eps_norm; the second keeps sigma_e at the floor.
+	p.inverseGrid = math.Max(math.Sqrt(d/(8*normInflation))/clip, minStdDev*math.Sqrt(h)/(z*clip))
+	bound := math.Ceil((1 + normInflation) * clip * p.inverseGrid)
+	if !(bound <= maxBound) {
+		return fmt.Errorf("%w: NoiseMultiplier is %g, which needs D = %g, want at most %d", ErrParams, z, bound, maxBound)
+	}
+	p.bound = int64(bound)
+	if p.maxInf = l.MaxInf; p.maxInf == 0 {
+		p.maxInf = p.bound
+	}
+	if p.maxInf < 1 || p.maxInf > p.bound {
+		return fmt.Errorf("%w: MaxInf is %d, want 0 or 1 to D = %d", ErrParams, l.MaxInf, p.bound)
+	}
+	return p.deriveNoise(bound, z, h)
+}
+
+func (p *Params) deriveNoise(bound, z, h float64) error {
+	if p.literal.Mechanism != DiscreteGaussian {
+		p.extra = newExtraNoise(p.literal.Mechanism, z, p.bound, p.literal.Values)
+		p.noise, p.local = p.extra.stdDev, minStdDev
+		if b := p.ValueBound(); b > maxNoisyValue {
+			return fmt.Errorf("%w: NoiseMultiplier is %g, which needs integers of %d, want at most %d", ErrParams, p.literal.NoiseMultiplier, b, maxNoisyValue)
+		}
+		return nil
+	}
+	p.noise = z * bound
+	p.local = p.noise / math.Sqrt(h)
+	if p.local < minStdDev || p.local > maxStdDev {
+		return fmt.Errorf("%w: NoiseMultiplier is %g, which needs a LocalStdDev of %g, want %g to %d", ErrParams, z, p.local, minStdDev, maxStdDev)
+	}
+	return nil
+}
+
+// valid tells a Params made by New from the zero value.
+func (p Params) valid() bool { return p.bound > 0 }
+
+// Literal returns the literal with its defaults filled in. With
+// [Params.WithRoundClippingNorm] it still holds the task's clipping norm.
+func (p Params) Literal() Literal { return withDefaults(p.literal) }
+
+// Values is d, the length of an update.
+func (p Params) Values() int { return p.literal.Values }
+
+// ClippingNorm is C, the L2 bound on an update, in the update's units.
+func (p Params) ClippingNorm() float64 { return p.clip }
+
+// Grid is 1/gamma: how many integer steps make one unit of the update.
+func (p Params) Grid() float64 { return p.inverseGrid }
+
+// Sensitivity is D, the enforced L2 bound on a client's integers: what zeroing
+// one update can move the sum. Replacing one moves it 2D.
+func (p Params) Sensitivity() int64 { return p.bound }
+
+// MaxInf is M_inf, the enforced bound on one encoded integer before noise.
+func (p Params) MaxInf() int64 { return p.maxInf }
+
+// ValueBound is the largest magnitude that [Encoded.Values] yields: MaxInf, or
+// the clamp of a noisy value under the Gaussian and Laplace mechanisms.
+func (p Params) ValueBound() int64 { return p.maxInf + p.extra.clamp }
+
+// TotalStdDev is the standard deviation per value, in integer steps, of the
+// noise that the guarantee counts: NoiseMultiplier * D for Gaussians.
+func (p Params) TotalStdDev() float64 { return p.noise }
+
+// LocalStdDev is sigma_e, the parameter of the discrete Gaussian that each
+// client seals with, in integer steps; 6.4 to 2^20.
+func (p Params) LocalStdDev() float64 { return p.local }
+
+// HonestMin is h_min, the number of clients whose noise is counted:
+// MinBatchSize - MaxDishonest, or 1 in the local model.
+func (p Params) HonestMin() int {
+	if p.literal.TrustModel == Local {
+		return 1
+	}
+	return p.literal.MinBatchSize - p.literal.MaxDishonest
+}
+
+// WithRoundClippingNorm returns the parameters of a round that states its own
+// clipping norm (adaptive clipping). D and the noise stay as in the task, so
+// the guarantee does too; only the grid moves: gamma = C_round (1+eps_norm)/D.
+// Groups keep their proportions.
+func (p Params) WithRoundClippingNorm(c float64) (Params, error) {
+	if !p.valid() {
+		return Params{}, fmt.Errorf("%w: not made by New", ErrParams)
+	}
+	if err := positive("round's ClippingNorm", c, 1/maxClip, maxClip); err != nil {
+		return Params{}, err
+	}
+	p.clip = c
+	p.inverseGrid = float64(p.bound) / (c * (1 + normInflation))
+	return p, nil
+}
+
+// window is W, the largest power of two not above d.
+func (p Params) window() int { return 1 << (bits.Len(uint(p.literal.Values)) - 1) }
+
+// tail is how many standard deviations of a Gaussian, or of a sum of rotated
+// bounded vectors, leave 2^-40 outside per value: sqrt(2 ln(2 * 2^40)).
+const tail = 7.54
+
+// RequiredHalfModulus is the least Q/2 that holds the sum of MaxBatchSize
+// reports, but for a chance of 2^-40 per value (protocol section 6). The term
+// that needs no rotation counts only where d <= ringDegree/16: else an honest
+// block could look like garbage to the collector.
+func (p Params) RequiredHalfModulus(ringDegree int) float64 {
+	if !p.valid() {
+		return math.Inf(1)
+	}
+	n := float64(p.literal.MaxBatchSize)
+	variance := float64(n * float64(p.local*p.local))
+	mean := p.literal.Kappa * n * float64(p.bound) / math.Sqrt(float64(p.window()))
+	gauss, extra := p.extra.capacity(n)
+	variance += gauss
+	rotated := tail*math.Sqrt(float64(mean*mean)+variance) + extra
+	if p.literal.Values > ringDegree/16 {
+		return rotated
+	}
+	plain := float64(p.literal.KappaInf*n*float64(p.maxInf)) + float64(tail*math.Sqrt(variance)) + extra
+	return math.Min(rotated, plain)
+}

@@ -1,0 +1,121 @@
+package privacy
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/veilsum/veilsum/internal/sampler"
+)
+
+// ErrLength reports a vector or a count that does not fit the parameters.
+var ErrLength = errors.New("privacy: wrong length")
+
+// Encoder maps updates to integers for one round, and opened sums back. It
+// holds the round's rotation (2W bits), is immutable and safe for concurrent use.
+type Encoder struct {
+	params   Params
+	groups   []Group // at least one; norms of this round
+	rotation rotation
+}
+
+// NewEncoder prepares the public rotation of the round.
+func NewEncoder(p Params, roundID [32]byte) (*Encoder, error) {
+	if !p.valid() {
+		return nil, fmt.Errorf("%w: not made by New", ErrParams)
+	}
+	return &Encoder{params: p, groups: p.roundGroups(), rotation: newRotation(p.Values(), p.window(), roundID)}, nil
+}
+
+// roundGroups are the groups with the norms of this round.
+func (p Params) roundGroups() []Group {
+	l := p.Literal()
+	if len(l.Groups) == 0 {
+		return []Group{{To: l.Values, ClippingNorm: p.clip}}
+	}
+	if p.clip != l.ClippingNorm {
+		for i := range l.Groups {
+			l.Groups[i].ClippingNorm *= p.clip / l.ClippingNorm
+		}
+	}
+	return l.Groups
+}
+
+// Params returns the parameters of the round.
+func (e *Encoder) Params() Params { return e.params }
+
+// Encode clips update (norms in float64), rotates it and fixes its rounding.
+// It takes the slice over: update is overwritten, and the [Encoded] reads it
+// until the last call of Values. seed must be 32 secret, uniform, fresh bytes;
+// equal inputs give equal integers, but for the noise of the Gaussian and
+// Laplace mechanisms, which comes from crypto/rand.
+//
+// The error wraps [ErrLength] or [ErrNotFinite] (update is then untouched).
+func (e *Encoder) Encode(update []float32, seed [32]byte) (*Encoded, error) {
+	if len(update) != e.params.Values() {
+		return nil, fmt.Errorf("%w: update has %d values, want %d", ErrLength, len(update), e.params.Values())
+	}
+	squares, err := e.measure(update)
+	if err != nil {
+		return nil, err
+	}
+	x := &Encoded{norm: totalNorm(squares), values: update}
+	x.clipped = e.clipAndRotate(update, squares)
+	key := sampler.NewKey(sampler.Derive(seed[:], "round"))
+	x.rounding = choose(key, update, e.params.bound, e.params.maxInf)
+	if e.params.extra.mechanism == "" {
+		return x, nil
+	}
+	return x, x.addNoise(&e.params)
+}
+
+func totalNorm(squares []float64) float64 {
+	var sum float64
+	for _, s := range squares {
+		sum += s
+	}
+	return math.Sqrt(sum)
+}
+
+// Decode turns the opened sum of count reports into their mean, in the
+// update's units: len(sum) is d, and the sum is centered (signed). The mean
+// carries noise of [Encoder.NoiseStdDev].
+func (e *Encoder) Decode(sum []int64, count int) ([]float64, error) {
+	return decode(e, sum, count)
+}
+
+// DecodeInt32 is [Encoder.Decode] for sums that are kept in 32 bits.
+func (e *Encoder) DecodeInt32(sum []int32, count int) ([]float64, error) {
+	return decode(e, sum, count)
+}
+
+func decode[T int32 | int64](e *Encoder, sum []T, count int) ([]float64, error) {
+	if len(sum) != e.params.Values() {
+		return nil, fmt.Errorf("%w: sum has %d values, want %d", ErrLength, len(sum), e.params.Values())
+	}
+	if count < 1 || count > e.params.literal.MaxBatchSize {
+		return nil, fmt.Errorf("%w: %d reports, want 1 to %d", ErrLength, count, e.params.literal.MaxBatchSize)
+	}
+	mean := make([]float64, len(sum))
+	step := 1 / e.params.inverseGrid / float64(count)
+	for i, v := range sum {
+		mean[i] = float64(v) * step
+	}
+	e.rotation.inverse(mean)
+	return mean, nil
+}
+
+// NoiseStdDev is the standard deviation per value of the noise in the decoded
+// mean of n reports, in the update's units: all n noises, not only the
+// HonestMin that the guarantee counts. Rounding adds at most 1/4 to a variance
+// that is at least 6.4^2 and is left out. The value for n < 1 is NaN.
+func (e *Encoder) NoiseStdDev(n int) float64 {
+	variance := e.params.local * e.params.local
+	if e.params.extra.mechanism != "" {
+		variance += e.params.extra.stdDev * e.params.extra.stdDev
+	}
+	if n < 1 {
+		return math.NaN()
+	}
+	return math.Sqrt(variance/float64(n)) / e.params.inverseGrid
+}
