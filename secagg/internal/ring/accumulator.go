@@ -110,13 +110,33 @@ func (a *Accumulator) block(b int) []uint64 {
 // room counts one more unit for block b, after reducing it if it had none left.
 func (a *Accumulator) room(b int) {
 	if a.used[b] == 1<<(32-a.r.mod.Bits) {
-		lanes := a.block(b)
-		for k, x := range lanes {
-			lanes[k] = a.r.reducePair(x)
-		}
+		a.r.shrink(a.block(b))
 		a.used[b] = 1
 	}
 	a.used[b]++
+}
+
+// shrink brings every lane to one unit or less, keeping it the same mod Q.
+//
+// Wide fields need this often, so they get no exact reduction: with c = 2^F-Q,
+// a lane h*2^F+l is replaced by h*c+l, both lanes in one step. For F >= 24 every
+// c of the table has c << (32-F) < 2^F. The first step then leaves at most
+// 2^F-1 plus (2^(32-F)-1)*c < 2^F-c, the second at most 2^F-1.
+func (r *Ring) shrink(lanes []uint64) {
+	if r.mod.Bits < 24 {
+		for k, x := range lanes {
+			lanes[k] = r.reducePair(x)
+		}
+		return
+	}
+	const both = 1<<32 | 1
+	f := uint(r.mod.Bits) & 31
+	c := uint64(1)<<f - uint64(r.mod.Q)
+	low, high := uint64(both)*(1<<f-1), uint64(both)*(1<<(32-f)-1)
+	for k, x := range lanes {
+		x = x&low + (x>>f&high)*c
+		lanes[k] = x&low + (x>>f&high)*c
+	}
 }
 
 // reducePair reduces both lanes of x.
