@@ -17,9 +17,9 @@ const MaxReports = 1 << 20
 // reservation of MaxReports vehicles. Small objects have the smaller bound of maxBytes.
 const MaxObject = 128 << 20
 
-// body is the set of signed JSON objects. label separates their signatures and
+// Object is the set of signed JSON objects. label separates their signatures and
 // identifiers; validate checks every field's range without any context.
-type body interface {
+type Object interface {
 	Task | RoundKey | Descriptor | Check | Manifest | Reservation | Vote | Answer | Receipt
 	label() string
 	maxBytes() int
@@ -30,7 +30,7 @@ type body interface {
 // The body's bytes are kept exactly as they were signed or read; they are
 // hashed, never encoded again. Make one with [SignBody] or [Decode]; the zero
 // value encodes to nothing that decodes.
-type Signed[T body] struct {
+type Signed[T Object] struct {
 	// Body is the decoded object. Changing it does not change the signed bytes.
 	Body      T
 	Signature Signature
@@ -43,7 +43,7 @@ type envelope struct {
 }
 
 // SignBody validates, encodes and signs an object.
-func SignBody[T body](b T, key ed25519.PrivateKey) (Signed[T], error) {
+func SignBody[T Object](b T, key ed25519.PrivateKey) (Signed[T], error) {
 	if err := b.validate(); err != nil {
 		return Signed[T]{}, err
 	}
@@ -56,7 +56,7 @@ func SignBody[T body](b T, key ed25519.PrivateKey) (Signed[T], error) {
 
 // Decode reads a signed object of at most its type's size bound. The bytes
 // must be exactly what [Signed.Bytes] gives for the same content. The signature is not checked.
-func Decode[T body](data []byte) (Signed[T], error) {
+func Decode[T Object](data []byte) (Signed[T], error) {
 	var s Signed[T]
 	if err := s.UnmarshalJSON(data); err != nil {
 		return Signed[T]{}, err
@@ -111,7 +111,7 @@ func (s *Signed[T]) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func decodeBody[T body](raw []byte) (T, error) {
+func decodeBody[T Object](raw []byte) (T, error) {
 	var b T
 	if err := strict(raw, &b); err != nil {
 		return b, fmt.Errorf("%w: %s: %w", ErrFormat, b.label(), err)

@@ -15,6 +15,7 @@ type Event struct {
 	LocalStdDev Real   `json:"local_std_dev"` // sigma_e
 	HonestMin   int    `json:"honest_min"`    // h
 	Values      int    `json:"values"`        // d
+	MaxBatch    int    `json:"max_batch_size"`
 	// NoiseMultiplier is z; for the mechanisms of the local model it is the noise's own scale over D.
 	NoiseMultiplier Real `json:"noise_multiplier"`
 }

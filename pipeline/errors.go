@@ -1,0 +1,21 @@
+package pipeline
+
+import "errors"
+
+// The decisions a caller may want to tell apart; errors of the roles wrap them.
+var (
+	// ErrUntrusted: an object in the store does not verify or contradicts the task.
+	ErrUntrusted = errors.New("object refused")
+	// ErrNotReady: something this step needs is not there yet; try later.
+	ErrNotReady = errors.New("not ready")
+	// ErrBudget: the privacy budget of the scope would be exceeded.
+	ErrBudget = errors.New("privacy budget would be exceeded")
+	// ErrDecryptors: not enough decryptors have checked, voted or answered.
+	ErrDecryptors = errors.New("not enough decryptors")
+	// ErrLimit: a participation limit is reached.
+	ErrLimit = errors.New("participation limit reached")
+	// ErrEnded: the round has a receipt; nothing more may happen in it.
+	ErrEnded = errors.New("round has ended")
+	// ErrTask: a task's fields do not fit together.
+	ErrTask = errors.New("task refused")
+)

@@ -1,0 +1,72 @@
+package state
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const tempPrefix = ".tmp-"
+
+// Writer streams a file that appears, whole and durable, at Commit.
+type Writer struct {
+	*os.File
+	dir  *Dir
+	name string
+	done bool
+}
+
+// NewWriter starts a file. Call Commit, and Abort in a defer.
+func (d *Dir) NewWriter(name string) (*Writer, error) {
+	parent := filepath.Dir(d.Path(name))
+	if err := d.mkdir(parent); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(parent, tempPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	return &Writer{File: f, dir: d, name: name}, nil
+}
+
+// mkdir creates parents and makes their names durable, deepest last.
+func (d *Dir) mkdir(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := d.mkdir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !os.IsExist(err) {
+		return fmt.Errorf("state: %w", err)
+	}
+	return d.syncDir(filepath.Dir(path))
+}
+
+// Commit makes the content durable, then visible under its name.
+func (w *Writer) Commit() error { return w.commit(os.Rename) }
+
+func (w *Writer) commit(publish func(from, to string) error) error {
+	if w.dir.sync {
+		if err := w.Sync(); err != nil {
+			return fmt.Errorf("state: %w", err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	if err := publish(w.File.Name(), w.dir.Path(w.name)); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	os.Remove(w.File.Name()) // only a linked file still has this name
+	w.done = true
+	return w.dir.syncDir(filepath.Dir(w.dir.Path(w.name)))
+}
+
+// Abort drops an uncommitted file; after Commit it does nothing.
+func (w *Writer) Abort() {
+	if !w.done {
+		w.Close()
+		os.Remove(w.File.Name())
+	}
+}
