@@ -74,6 +74,19 @@ func (s *Shares) Add(seeds secagg.Seeds) error {
 	return nil
 }
 
+// Merge adds the shares o of the same decryptor over a disjoint list, and
+// leaves o as it is: one decryptor may use several cores.
+func (s *Shares) Merge(o *Shares) error {
+	if o == nil || o.k != s.k || o.p.Literal() != s.p.Literal() {
+		return fmt.Errorf("%w: shares of another decryptor or other parameters", ErrShares)
+	}
+	for i, sum := range s.sums {
+		s.r.Add(sum, o.sums[i])
+	}
+	s.count += o.count
+	return nil
+}
+
 // Count returns how many reports were added.
 func (s *Shares) Count() int { return s.count }
 

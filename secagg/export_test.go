@@ -1,0 +1,34 @@
+package secagg
+
+import (
+	"github.com/veilsum/veilsum/internal/sampler"
+)
+
+// SeedOf makes a client seed from known bytes, so that tests know the noise.
+func SeedOf(r [32]byte) ClientSeed { return ClientSeed{r: &r} }
+
+// DeriveSeed is section 4's R for a known u.
+func DeriveSeed(u [32]byte, deviceSecret []byte, roundID, digest [32]byte) [32]byte {
+	return *deriveClientSeed(u, deviceSecret, roundID, digest).r
+}
+
+// NoiseOf samples z_j again, all N positions.
+func NoiseOf(p Params, seed ClientSeed, j int, z []int32) error {
+	noise, err := p.c.noise()
+	if err != nil {
+		return err
+	}
+	noise.Sample(z, sampler.NewKey(sampler.Derive(seed.r[:], "z")).Stream(uint64(j)))
+	return nil
+}
+
+// SecretOf samples s again.
+func SecretOf(p Params, seed ClientSeed) ([]int32, error) {
+	width, err := secretNoise()
+	if err != nil {
+		return nil, err
+	}
+	s := make([]int32, p.N())
+	width.Sample(s, sampler.NewKey(sampler.Derive(seed.r[:], "s")).Stream(0))
+	return s, nil
+}
