@@ -16,9 +16,9 @@ const (
 	bernoulliAmbiguous = 2.0 * expMargin / (1 << 32)
 )
 
-// The coefficients of exp32: 2^-x interpolated in degree 4 at the Chebyshev
-// nodes of [0,1), alternating signs, in units of 2^-32. They are constants so
-// that every machine finds the same trials open.
+// The coefficients of exp32: a near-best polynomial of degree 4 for 2^-x on
+// [0,1), alternating signs, in units of 2^-32. They are constants so that
+// every machine finds the same trials open.
 const (
 	exp32c0 = 0xffffdf1d
 	exp32c1 = 0xb16ba7aa

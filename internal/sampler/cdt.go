@@ -18,7 +18,7 @@ const (
 
 // cdt is the cumulative table of the magnitude of a discrete Gaussian:
 // threshold i is floor(2^127 * P(magnitude <= i)), and a uniform u of 127 bits
-// gives the magnitude #{i : u >= threshold i} (Peikert 2010, section 4).
+// gives the magnitude #{i : u >= threshold i} (inversion; Peikert 2010).
 //
 // Distance: a threshold is low by less than 2^-127 (floor) and off by less
 // than 2^-138 where the normalizing sum stops, and what lies beyond the last
@@ -105,10 +105,11 @@ func redosFor(p float64) int {
 //
 // A sample is decided by its top 15 bits unless they fall in a cell that holds
 // a threshold, when 112 more bits decide it. Which samples those are says a
-// little about their magnitudes, so it must not show in the time: scan gathers
+// little about their magnitudes, so it must not show in the time: scan lists
 // them without branches and the same number of exact decisions follows for
 // every batch. The spare ones redo samples that need none, which changes
-// nothing: the top bits alone fix their magnitude. More than the fixed number
+// nothing: the top bits alone fix their magnitude. (An open sample listed twice
+// keeps its last decision, which is as good as the first.) More than the fixed number
 // are needed with probability at most 2^-64 a batch; the time tells then.
 func (c *cdt) fill(l *lanes, n int, s *Stream) {
 	words := (n + 3) / 4

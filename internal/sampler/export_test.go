@@ -80,3 +80,27 @@ const (
 	BernoulliDistance = bernoulliDistance
 	MinKept           = minKept
 )
+
+// RedoLane returns the four magnitudes of a word after lane p is redone.
+func (g *Gaussian) RedoLane(word uint64, p uint16, s *Stream) (count [4]uint64) {
+	var l lanes
+	l.bits[0] = word
+	t := g.anyTable()
+	t.scan(&l, 1)
+	t.redo(&l, p, s)
+	for i := range count {
+		count[i] = l.count[0] >> (16 * i) & 0xffff
+	}
+	return count
+}
+
+// Trial returns a split's first and redone outcome for one trial (the doubled
+// value plus one if kept) and whether the first was open.
+func (g *Gaussian) Trial(word, y uint64, s *Stream) (first, redone int32, open bool) {
+	var t trials
+	t.word[0], t.base.count[0] = word, y
+	open = g.split.try(&t, 1) == 1
+	first = t.value[0]
+	g.split.redo(&t, 0, s)
+	return first, t.value[0], open
+}

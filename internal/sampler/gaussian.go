@@ -19,7 +19,7 @@ var ErrSigma = errors.New("sampler: sigma out of range")
 
 // Gaussian draws from the discrete Gaussian N_Z(0, sigma^2), the distribution
 // on the integers with P(x) proportional to exp(-x^2/(2 sigma^2)) (Canonne,
-// Kamath and Steinke 2020, definition 1). Its variance is below sigma^2 and
+// Kamath and Steinke 2020). Its variance is below sigma^2 and
 // equals it to within 2^-400 for every accepted width. It is immutable and safe
 // for concurrent use, and must come from a constructor.
 //

@@ -13,12 +13,12 @@ const minBase = 2.5
 // nonnegative half of the discrete Gaussian of width sigma/K and u uniform
 // below K, kept with probability exp(-u(u+2Ky)/(2 sigma^2)): then
 // P(x) ~ exp(-x^2/(2 sigma^2)) for x >= 0 (Ducas, Durmus, Lepoint and
-// Lyubashevsky 2013, section 6.2). A zero is kept with probability 1/2, and a
+// Lyubashevsky 2013, BLISS). A zero is kept with probability 1/2, and a
 // uniform sign makes the distribution two-sided.
 //
 // Time: trials are independent, so how many were needed and which were
-// rejected is independent of the values kept (Zhao, Steinfeld and Sakzad 2020,
-// section 4). Inside a trial nothing branches or indexes on a secret; both the
+// rejected is independent of the values kept; the rejection itself is by a
+// polynomial, as of Zhao, Steinfeld and Sakzad 2020 (FACCT). Inside a trial nothing branches or indexes on a secret; both the
 // table and the rejection decide exactly a fixed number of trials per batch,
 // at places that cover all the open ones (see cdt.fill).
 //
