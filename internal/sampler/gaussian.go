@@ -19,9 +19,9 @@ var ErrSigma = errors.New("sampler: sigma out of range")
 
 // Gaussian draws from the discrete Gaussian N_Z(0, sigma^2), the distribution
 // on the integers with P(x) proportional to exp(-x^2/(2 sigma^2)) (Canonne,
-// Kamath and Steinke 2020). Its variance is below sigma^2 and
-// equals it to within 2^-400 for every accepted width. It is immutable and safe
-// for concurrent use, and must come from a constructor.
+// Kamath and Steinke 2020). Its variance is below sigma^2 and equals it to
+// within 2^-400 for every accepted width. A Gaussian is immutable and safe for
+// concurrent use, and must come from a constructor.
 //
 // The running time depends on the number of samples and on rejections, never
 // on the values returned: tables are read in full, no branch or address depends
@@ -29,9 +29,9 @@ var ErrSigma = errors.New("sampler: sigma out of range")
 // decisions that need more bits are made at a fixed rate whether needed or not
 // (exceeded with probability 2^-64 per 1,024 trials and decision). Which
 // entries of the caller's own slice get such a second decision shows in the
-// addresses written: someone who sees single cache lines of the process learns
-// that a sample is one of a few dozen about equally likely magnitudes, for about one
-// sample in a thousand, and never its sign.
+// addresses written: for about one sample in a thousand, someone who sees
+// single cache lines of the process learns that it is one of a few dozen about
+// equally likely magnitudes, and never its sign.
 type Gaussian struct {
 	sigma  float64
 	lambda float64
