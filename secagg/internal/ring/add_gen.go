@@ -13,259 +13,357 @@ var adders = [...]func([]uint64, []byte){
 }
 
 func add16(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 16 {
-		a, s := acc[:4:4], src[:16:16]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<16-1) | x<<16&((1<<16-1)<<32)
-		x = binary.LittleEndian.Uint64(s[4:])
-		a[1] += x&(1<<16-1) | x<<16&((1<<16-1)<<32)
-		x = binary.LittleEndian.Uint64(s[8:])
-		a[2] += x&(1<<16-1) | x<<16&((1<<16-1)<<32)
-		x = binary.LittleEndian.Uint64(s[8:])
-		a[3] += x>>32&(1<<16-1) | x>>16&((1<<16-1)<<32)
-		acc, src = acc[4:], src[16:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+32 <= len(src); i, o = i+8, o+32 {
+		a, s := acc[i:i+8:i+8], src[o:o+32:o+32]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<16-1) | x0<<16&((1<<16-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[4:])
+		a[1] += x1&(1<<16-1) | x1<<16&((1<<16-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[8:])
+		a[2] += x2&(1<<16-1) | x2<<16&((1<<16-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[12:])
+		a[3] += x3&(1<<16-1) | x3<<16&((1<<16-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[16:])
+		a[4] += x4&(1<<16-1) | x4<<16&((1<<16-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[20:])
+		a[5] += x5&(1<<16-1) | x5<<16&((1<<16-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[24:])
+		a[6] += x6&(1<<16-1) | x6<<16&((1<<16-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[24:])
+		a[7] += x7>>32&(1<<16-1) | x7>>16&((1<<16-1)<<32)
 	}
 }
 
 func add17(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 17 {
-		a, s := acc[:4:4], src[:17:17]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<17-1) | x<<15&((1<<17-1)<<32)
-		x = binary.LittleEndian.Uint64(s[4:])
-		a[1] += x>>2&(1<<17-1) | x<<13&((1<<17-1)<<32)
-		x = binary.LittleEndian.Uint64(s[8:])
-		a[2] += x>>4&(1<<17-1) | x<<11&((1<<17-1)<<32)
-		x = binary.LittleEndian.Uint64(s[9:])
-		a[3] += x>>30&(1<<17-1) | x>>15&((1<<17-1)<<32)
-		acc, src = acc[4:], src[17:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+34 <= len(src); i, o = i+8, o+34 {
+		a, s := acc[i:i+8:i+8], src[o:o+34:o+34]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<17-1) | x0<<15&((1<<17-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[4:])
+		a[1] += x1>>2&(1<<17-1) | x1<<13&((1<<17-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[8:])
+		a[2] += x2>>4&(1<<17-1) | x2<<11&((1<<17-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[12:])
+		a[3] += x3>>6&(1<<17-1) | x3<<9&((1<<17-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[17:])
+		a[4] += x4&(1<<17-1) | x4<<15&((1<<17-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[21:])
+		a[5] += x5>>2&(1<<17-1) | x5<<13&((1<<17-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[25:])
+		a[6] += x6>>4&(1<<17-1) | x6<<11&((1<<17-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[26:])
+		a[7] += x7>>30&(1<<17-1) | x7>>15&((1<<17-1)<<32)
 	}
 }
 
 func add18(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 18 {
-		a, s := acc[:4:4], src[:18:18]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<18-1) | x<<14&((1<<18-1)<<32)
-		x = binary.LittleEndian.Uint64(s[4:])
-		a[1] += x>>4&(1<<18-1) | x<<10&((1<<18-1)<<32)
-		x = binary.LittleEndian.Uint64(s[9:])
-		a[2] += x&(1<<18-1) | x<<14&((1<<18-1)<<32)
-		x = binary.LittleEndian.Uint64(s[10:])
-		a[3] += x>>28&(1<<18-1) | x>>14&((1<<18-1)<<32)
-		acc, src = acc[4:], src[18:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+36 <= len(src); i, o = i+8, o+36 {
+		a, s := acc[i:i+8:i+8], src[o:o+36:o+36]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<18-1) | x0<<14&((1<<18-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[4:])
+		a[1] += x1>>4&(1<<18-1) | x1<<10&((1<<18-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[9:])
+		a[2] += x2&(1<<18-1) | x2<<14&((1<<18-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[13:])
+		a[3] += x3>>4&(1<<18-1) | x3<<10&((1<<18-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[18:])
+		a[4] += x4&(1<<18-1) | x4<<14&((1<<18-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[22:])
+		a[5] += x5>>4&(1<<18-1) | x5<<10&((1<<18-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[27:])
+		a[6] += x6&(1<<18-1) | x6<<14&((1<<18-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[28:])
+		a[7] += x7>>28&(1<<18-1) | x7>>14&((1<<18-1)<<32)
 	}
 }
 
 func add19(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 19 {
-		a, s := acc[:4:4], src[:19:19]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<19-1) | x<<13&((1<<19-1)<<32)
-		x = binary.LittleEndian.Uint64(s[4:])
-		a[1] += x>>6&(1<<19-1) | x<<7&((1<<19-1)<<32)
-		x = binary.LittleEndian.Uint64(s[9:])
-		a[2] += x>>4&(1<<19-1) | x<<9&((1<<19-1)<<32)
-		x = binary.LittleEndian.Uint64(s[11:])
-		a[3] += x>>26&(1<<19-1) | x>>13&((1<<19-1)<<32)
-		acc, src = acc[4:], src[19:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+38 <= len(src); i, o = i+8, o+38 {
+		a, s := acc[i:i+8:i+8], src[o:o+38:o+38]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<19-1) | x0<<13&((1<<19-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[4:])
+		a[1] += x1>>6&(1<<19-1) | x1<<7&((1<<19-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[9:])
+		a[2] += x2>>4&(1<<19-1) | x2<<9&((1<<19-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[14:])
+		a[3] += x3>>2&(1<<19-1) | x3<<11&((1<<19-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[19:])
+		a[4] += x4&(1<<19-1) | x4<<13&((1<<19-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[23:])
+		a[5] += x5>>6&(1<<19-1) | x5<<7&((1<<19-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[28:])
+		a[6] += x6>>4&(1<<19-1) | x6<<9&((1<<19-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[30:])
+		a[7] += x7>>26&(1<<19-1) | x7>>13&((1<<19-1)<<32)
 	}
 }
 
 func add20(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 20 {
-		a, s := acc[:4:4], src[:20:20]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<20-1) | x<<12&((1<<20-1)<<32)
-		x = binary.LittleEndian.Uint64(s[5:])
-		a[1] += x&(1<<20-1) | x<<12&((1<<20-1)<<32)
-		x = binary.LittleEndian.Uint64(s[10:])
-		a[2] += x&(1<<20-1) | x<<12&((1<<20-1)<<32)
-		x = binary.LittleEndian.Uint64(s[12:])
-		a[3] += x>>24&(1<<20-1) | x>>12&((1<<20-1)<<32)
-		acc, src = acc[4:], src[20:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+40 <= len(src); i, o = i+8, o+40 {
+		a, s := acc[i:i+8:i+8], src[o:o+40:o+40]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<20-1) | x0<<12&((1<<20-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[5:])
+		a[1] += x1&(1<<20-1) | x1<<12&((1<<20-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[10:])
+		a[2] += x2&(1<<20-1) | x2<<12&((1<<20-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[15:])
+		a[3] += x3&(1<<20-1) | x3<<12&((1<<20-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[20:])
+		a[4] += x4&(1<<20-1) | x4<<12&((1<<20-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[25:])
+		a[5] += x5&(1<<20-1) | x5<<12&((1<<20-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[30:])
+		a[6] += x6&(1<<20-1) | x6<<12&((1<<20-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[32:])
+		a[7] += x7>>24&(1<<20-1) | x7>>12&((1<<20-1)<<32)
 	}
 }
 
 func add21(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 21 {
-		a, s := acc[:4:4], src[:21:21]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<21-1) | x<<11&((1<<21-1)<<32)
-		x = binary.LittleEndian.Uint64(s[5:])
-		a[1] += x>>2&(1<<21-1) | x<<9&((1<<21-1)<<32)
-		x = binary.LittleEndian.Uint64(s[10:])
-		a[2] += x>>4&(1<<21-1) | x<<7&((1<<21-1)<<32)
-		x = binary.LittleEndian.Uint64(s[13:])
-		a[3] += x>>22&(1<<21-1) | x>>11&((1<<21-1)<<32)
-		acc, src = acc[4:], src[21:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+42 <= len(src); i, o = i+8, o+42 {
+		a, s := acc[i:i+8:i+8], src[o:o+42:o+42]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<21-1) | x0<<11&((1<<21-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[5:])
+		a[1] += x1>>2&(1<<21-1) | x1<<9&((1<<21-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[10:])
+		a[2] += x2>>4&(1<<21-1) | x2<<7&((1<<21-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[15:])
+		a[3] += x3>>6&(1<<21-1) | x3<<5&((1<<21-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[21:])
+		a[4] += x4&(1<<21-1) | x4<<11&((1<<21-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[26:])
+		a[5] += x5>>2&(1<<21-1) | x5<<9&((1<<21-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[31:])
+		a[6] += x6>>4&(1<<21-1) | x6<<7&((1<<21-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[34:])
+		a[7] += x7>>22&(1<<21-1) | x7>>11&((1<<21-1)<<32)
 	}
 }
 
 func add22(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 22 {
-		a, s := acc[:4:4], src[:22:22]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<22-1) | x<<10&((1<<22-1)<<32)
-		x = binary.LittleEndian.Uint64(s[5:])
-		a[1] += x>>4&(1<<22-1) | x<<6&((1<<22-1)<<32)
-		x = binary.LittleEndian.Uint64(s[11:])
-		a[2] += x&(1<<22-1) | x<<10&((1<<22-1)<<32)
-		x = binary.LittleEndian.Uint64(s[14:])
-		a[3] += x>>20&(1<<22-1) | x>>10&((1<<22-1)<<32)
-		acc, src = acc[4:], src[22:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+44 <= len(src); i, o = i+8, o+44 {
+		a, s := acc[i:i+8:i+8], src[o:o+44:o+44]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<22-1) | x0<<10&((1<<22-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[5:])
+		a[1] += x1>>4&(1<<22-1) | x1<<6&((1<<22-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[11:])
+		a[2] += x2&(1<<22-1) | x2<<10&((1<<22-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[16:])
+		a[3] += x3>>4&(1<<22-1) | x3<<6&((1<<22-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[22:])
+		a[4] += x4&(1<<22-1) | x4<<10&((1<<22-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[27:])
+		a[5] += x5>>4&(1<<22-1) | x5<<6&((1<<22-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[33:])
+		a[6] += x6&(1<<22-1) | x6<<10&((1<<22-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[36:])
+		a[7] += x7>>20&(1<<22-1) | x7>>10&((1<<22-1)<<32)
 	}
 }
 
 func add23(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 23 {
-		a, s := acc[:4:4], src[:23:23]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<23-1) | x<<9&((1<<23-1)<<32)
-		x = binary.LittleEndian.Uint64(s[5:])
-		a[1] += x>>6&(1<<23-1) | x<<3&((1<<23-1)<<32)
-		x = binary.LittleEndian.Uint64(s[11:])
-		a[2] += x>>4&(1<<23-1) | x<<5&((1<<23-1)<<32)
-		x = binary.LittleEndian.Uint64(s[15:])
-		a[3] += x>>18&(1<<23-1) | x>>9&((1<<23-1)<<32)
-		acc, src = acc[4:], src[23:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+46 <= len(src); i, o = i+8, o+46 {
+		a, s := acc[i:i+8:i+8], src[o:o+46:o+46]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<23-1) | x0<<9&((1<<23-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[5:])
+		a[1] += x1>>6&(1<<23-1) | x1<<3&((1<<23-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[11:])
+		a[2] += x2>>4&(1<<23-1) | x2<<5&((1<<23-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[17:])
+		a[3] += x3>>2&(1<<23-1) | x3<<7&((1<<23-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[23:])
+		a[4] += x4&(1<<23-1) | x4<<9&((1<<23-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[28:])
+		a[5] += x5>>6&(1<<23-1) | x5<<3&((1<<23-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[34:])
+		a[6] += x6>>4&(1<<23-1) | x6<<5&((1<<23-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[38:])
+		a[7] += x7>>18&(1<<23-1) | x7>>9&((1<<23-1)<<32)
 	}
 }
 
 func add24(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 24 {
-		a, s := acc[:4:4], src[:24:24]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<24-1) | x<<8&((1<<24-1)<<32)
-		x = binary.LittleEndian.Uint64(s[6:])
-		a[1] += x&(1<<24-1) | x<<8&((1<<24-1)<<32)
-		x = binary.LittleEndian.Uint64(s[12:])
-		a[2] += x&(1<<24-1) | x<<8&((1<<24-1)<<32)
-		x = binary.LittleEndian.Uint64(s[16:])
-		a[3] += x>>16&(1<<24-1) | x>>8&((1<<24-1)<<32)
-		acc, src = acc[4:], src[24:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+48 <= len(src); i, o = i+8, o+48 {
+		a, s := acc[i:i+8:i+8], src[o:o+48:o+48]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<24-1) | x0<<8&((1<<24-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[6:])
+		a[1] += x1&(1<<24-1) | x1<<8&((1<<24-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[12:])
+		a[2] += x2&(1<<24-1) | x2<<8&((1<<24-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[18:])
+		a[3] += x3&(1<<24-1) | x3<<8&((1<<24-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[24:])
+		a[4] += x4&(1<<24-1) | x4<<8&((1<<24-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[30:])
+		a[5] += x5&(1<<24-1) | x5<<8&((1<<24-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[36:])
+		a[6] += x6&(1<<24-1) | x6<<8&((1<<24-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[40:])
+		a[7] += x7>>16&(1<<24-1) | x7>>8&((1<<24-1)<<32)
 	}
 }
 
 func add25(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 25 {
-		a, s := acc[:4:4], src[:25:25]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<25-1) | x<<7&((1<<25-1)<<32)
-		x = binary.LittleEndian.Uint64(s[6:])
-		a[1] += x>>2&(1<<25-1) | x<<5&((1<<25-1)<<32)
-		x = binary.LittleEndian.Uint64(s[12:])
-		a[2] += x>>4&(1<<25-1) | x<<3&((1<<25-1)<<32)
-		x = binary.LittleEndian.Uint64(s[17:])
-		a[3] += x>>14&(1<<25-1) | x>>7&((1<<25-1)<<32)
-		acc, src = acc[4:], src[25:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+50 <= len(src); i, o = i+8, o+50 {
+		a, s := acc[i:i+8:i+8], src[o:o+50:o+50]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<25-1) | x0<<7&((1<<25-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[6:])
+		a[1] += x1>>2&(1<<25-1) | x1<<5&((1<<25-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[12:])
+		a[2] += x2>>4&(1<<25-1) | x2<<3&((1<<25-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[18:])
+		a[3] += x3>>6&(1<<25-1) | x3<<1&((1<<25-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[25:])
+		a[4] += x4&(1<<25-1) | x4<<7&((1<<25-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[31:])
+		a[5] += x5>>2&(1<<25-1) | x5<<5&((1<<25-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[37:])
+		a[6] += x6>>4&(1<<25-1) | x6<<3&((1<<25-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[42:])
+		a[7] += x7>>14&(1<<25-1) | x7>>7&((1<<25-1)<<32)
 	}
 }
 
 func add26(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 26 {
-		a, s := acc[:4:4], src[:26:26]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<26-1) | x<<6&((1<<26-1)<<32)
-		x = binary.LittleEndian.Uint64(s[6:])
-		a[1] += x>>4&(1<<26-1) | x<<2&((1<<26-1)<<32)
-		x = binary.LittleEndian.Uint64(s[13:])
-		a[2] += x&(1<<26-1) | x<<6&((1<<26-1)<<32)
-		x = binary.LittleEndian.Uint64(s[18:])
-		a[3] += x>>12&(1<<26-1) | x>>6&((1<<26-1)<<32)
-		acc, src = acc[4:], src[26:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+52 <= len(src); i, o = i+8, o+52 {
+		a, s := acc[i:i+8:i+8], src[o:o+52:o+52]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<26-1) | x0<<6&((1<<26-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[6:])
+		a[1] += x1>>4&(1<<26-1) | x1<<2&((1<<26-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[13:])
+		a[2] += x2&(1<<26-1) | x2<<6&((1<<26-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[19:])
+		a[3] += x3>>4&(1<<26-1) | x3<<2&((1<<26-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[26:])
+		a[4] += x4&(1<<26-1) | x4<<6&((1<<26-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[32:])
+		a[5] += x5>>4&(1<<26-1) | x5<<2&((1<<26-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[39:])
+		a[6] += x6&(1<<26-1) | x6<<6&((1<<26-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[44:])
+		a[7] += x7>>12&(1<<26-1) | x7>>6&((1<<26-1)<<32)
 	}
 }
 
 func add27(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 27 {
-		a, s := acc[:4:4], src[:27:27]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<27-1) | x<<5&((1<<27-1)<<32)
-		x = binary.LittleEndian.Uint64(s[6:])
-		a[1] += x>>6&(1<<27-1) | x>>1&((1<<27-1)<<32)
-		x = binary.LittleEndian.Uint64(s[13:])
-		a[2] += x>>4&(1<<27-1) | x<<1&((1<<27-1)<<32)
-		x = binary.LittleEndian.Uint64(s[19:])
-		a[3] += x>>10&(1<<27-1) | x>>5&((1<<27-1)<<32)
-		acc, src = acc[4:], src[27:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+54 <= len(src); i, o = i+8, o+54 {
+		a, s := acc[i:i+8:i+8], src[o:o+54:o+54]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<27-1) | x0<<5&((1<<27-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[6:])
+		a[1] += x1>>6&(1<<27-1) | x1>>1&((1<<27-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[13:])
+		a[2] += x2>>4&(1<<27-1) | x2<<1&((1<<27-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[20:])
+		a[3] += x3>>2&(1<<27-1) | x3<<3&((1<<27-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[27:])
+		a[4] += x4&(1<<27-1) | x4<<5&((1<<27-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[33:])
+		a[5] += x5>>6&(1<<27-1) | x5>>1&((1<<27-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[40:])
+		a[6] += x6>>4&(1<<27-1) | x6<<1&((1<<27-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[46:])
+		a[7] += x7>>10&(1<<27-1) | x7>>5&((1<<27-1)<<32)
 	}
 }
 
 func add28(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 28 {
-		a, s := acc[:4:4], src[:28:28]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<28-1) | x<<4&((1<<28-1)<<32)
-		x = binary.LittleEndian.Uint64(s[7:])
-		a[1] += x&(1<<28-1) | x<<4&((1<<28-1)<<32)
-		x = binary.LittleEndian.Uint64(s[14:])
-		a[2] += x&(1<<28-1) | x<<4&((1<<28-1)<<32)
-		x = binary.LittleEndian.Uint64(s[20:])
-		a[3] += x>>8&(1<<28-1) | x>>4&((1<<28-1)<<32)
-		acc, src = acc[4:], src[28:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+56 <= len(src); i, o = i+8, o+56 {
+		a, s := acc[i:i+8:i+8], src[o:o+56:o+56]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<28-1) | x0<<4&((1<<28-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[7:])
+		a[1] += x1&(1<<28-1) | x1<<4&((1<<28-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[14:])
+		a[2] += x2&(1<<28-1) | x2<<4&((1<<28-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[21:])
+		a[3] += x3&(1<<28-1) | x3<<4&((1<<28-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[28:])
+		a[4] += x4&(1<<28-1) | x4<<4&((1<<28-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[35:])
+		a[5] += x5&(1<<28-1) | x5<<4&((1<<28-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[42:])
+		a[6] += x6&(1<<28-1) | x6<<4&((1<<28-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[48:])
+		a[7] += x7>>8&(1<<28-1) | x7>>4&((1<<28-1)<<32)
 	}
 }
 
 func add29(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 29 {
-		a, s := acc[:4:4], src[:29:29]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<29-1) | x<<3&((1<<29-1)<<32)
-		x = binary.LittleEndian.Uint64(s[7:])
-		a[1] += x>>2&(1<<29-1) | x<<1&((1<<29-1)<<32)
-		x = binary.LittleEndian.Uint64(s[14:])
-		a[2] += x>>4&(1<<29-1) | x>>1&((1<<29-1)<<32)
-		x = binary.LittleEndian.Uint64(s[21:])
-		a[3] += x>>6&(1<<29-1) | x>>3&((1<<29-1)<<32)
-		acc, src = acc[4:], src[29:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+58 <= len(src); i, o = i+8, o+58 {
+		a, s := acc[i:i+8:i+8], src[o:o+58:o+58]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<29-1) | x0<<3&((1<<29-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[7:])
+		a[1] += x1>>2&(1<<29-1) | x1<<1&((1<<29-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[14:])
+		a[2] += x2>>4&(1<<29-1) | x2>>1&((1<<29-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[21:])
+		a[3] += x3>>6&(1<<29-1) | x3>>3&((1<<29-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[29:])
+		a[4] += x4&(1<<29-1) | x4<<3&((1<<29-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[36:])
+		a[5] += x5>>2&(1<<29-1) | x5<<1&((1<<29-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[43:])
+		a[6] += x6>>4&(1<<29-1) | x6>>1&((1<<29-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[50:])
+		a[7] += x7>>6&(1<<29-1) | x7>>3&((1<<29-1)<<32)
 	}
 }
 
 func add30(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 30 {
-		a, s := acc[:4:4], src[:30:30]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<30-1) | x<<2&((1<<30-1)<<32)
-		x = binary.LittleEndian.Uint64(s[7:])
-		a[1] += x>>4&(1<<30-1) | x>>2&((1<<30-1)<<32)
-		x = binary.LittleEndian.Uint64(s[15:])
-		a[2] += x&(1<<30-1) | x<<2&((1<<30-1)<<32)
-		x = binary.LittleEndian.Uint64(s[22:])
-		a[3] += x>>4&(1<<30-1) | x>>2&((1<<30-1)<<32)
-		acc, src = acc[4:], src[30:]
+	for i, o := 0, 0; i+8 <= len(acc) && o+60 <= len(src); i, o = i+8, o+60 {
+		a, s := acc[i:i+8:i+8], src[o:o+60:o+60]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<30-1) | x0<<2&((1<<30-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[7:])
+		a[1] += x1>>4&(1<<30-1) | x1>>2&((1<<30-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[15:])
+		a[2] += x2&(1<<30-1) | x2<<2&((1<<30-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[22:])
+		a[3] += x3>>4&(1<<30-1) | x3>>2&((1<<30-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[30:])
+		a[4] += x4&(1<<30-1) | x4<<2&((1<<30-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[37:])
+		a[5] += x5>>4&(1<<30-1) | x5>>2&((1<<30-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[45:])
+		a[6] += x6&(1<<30-1) | x6<<2&((1<<30-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[52:])
+		a[7] += x7>>4&(1<<30-1) | x7>>2&((1<<30-1)<<32)
 	}
 }
 
 func add31(acc []uint64, src []byte) {
-	for len(acc) >= 4 && len(src) >= 31 {
-		a, s := acc[:4:4], src[:31:31]
-		var x uint64
-		x = binary.LittleEndian.Uint64(s[0:])
-		a[0] += x&(1<<31-1) | x<<1&((1<<31-1)<<32)
-		x = binary.LittleEndian.Uint64(s[7:])
+	for i, o := 0, 0; i+8 <= len(acc) && o+62 <= len(src); i, o = i+8, o+62 {
+		a, s := acc[i:i+8:i+8], src[o:o+62:o+62]
+		x0 := binary.LittleEndian.Uint64(s[0:])
+		a[0] += x0&(1<<31-1) | x0<<1&((1<<31-1)<<32)
+		x1 := binary.LittleEndian.Uint64(s[7:])
 		y1 := binary.LittleEndian.Uint64(s[11:])
-		a[1] += x>>6&(1<<31-1) | y1<<27&((1<<31-1)<<32)
-		x = binary.LittleEndian.Uint64(s[15:])
+		a[1] += x1>>6&(1<<31-1) | y1<<27&((1<<31-1)<<32)
+		x2 := binary.LittleEndian.Uint64(s[15:])
 		y2 := binary.LittleEndian.Uint64(s[19:])
-		a[2] += x>>4&(1<<31-1) | y2<<29&((1<<31-1)<<32)
-		x = binary.LittleEndian.Uint64(s[23:])
-		a[3] += x>>2&(1<<31-1) | x>>1&((1<<31-1)<<32)
-		acc, src = acc[4:], src[31:]
+		a[2] += x2>>4&(1<<31-1) | y2<<29&((1<<31-1)<<32)
+		x3 := binary.LittleEndian.Uint64(s[23:])
+		a[3] += x3>>2&(1<<31-1) | x3>>1&((1<<31-1)<<32)
+		x4 := binary.LittleEndian.Uint64(s[31:])
+		a[4] += x4&(1<<31-1) | x4<<1&((1<<31-1)<<32)
+		x5 := binary.LittleEndian.Uint64(s[38:])
+		y5 := binary.LittleEndian.Uint64(s[42:])
+		a[5] += x5>>6&(1<<31-1) | y5<<27&((1<<31-1)<<32)
+		x6 := binary.LittleEndian.Uint64(s[46:])
+		y6 := binary.LittleEndian.Uint64(s[50:])
+		a[6] += x6>>4&(1<<31-1) | y6<<29&((1<<31-1)<<32)
+		x7 := binary.LittleEndian.Uint64(s[54:])
+		a[7] += x7>>2&(1<<31-1) | x7>>1&((1<<31-1)<<32)
 	}
 }

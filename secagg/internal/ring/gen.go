@@ -37,31 +37,39 @@ func main() {
 	}
 }
 
-// adder writes the loop for fields of f bits. Eight fields are f bytes.
+// group is how many pairs of fields one turn of a loop adds: 2*group fields are
+// f*group/4 bytes. Longer turns spread the cost of advancing the two slices.
+const group = 8
+
+// adder writes the loop for fields of f bits.
 func adder(b *bytes.Buffer, f int) {
+	size := f * group / 4
 	fmt.Fprintf(b, "\nfunc add%d(acc []uint64, src []byte) {\n", f)
-	fmt.Fprintf(b, "for len(acc) >= 4 && len(src) >= %d {\na, s := acc[:4:4], src[:%d:%d]\n", f, f, f)
-	fmt.Fprintf(b, "var x uint64\n")
-	for k := range 4 {
+	fmt.Fprintf(b, "for i, o := 0, 0; i+%d <= len(acc) && o+%d <= len(src); i, o = i+%d, o+%d {\n", group, size, group, size)
+	fmt.Fprintf(b, "a, s := acc[i:i+%d:i+%d], src[o:o+%d:o+%d]\n", group, group, size, size)
+	for k := range group {
 		pair(b, f, k)
 	}
-	fmt.Fprintf(b, "acc, src = acc[4:], src[%d:]\n}\n}\n", f)
+	fmt.Fprintf(b, "}\n}\n")
 }
 
 // pair writes the addition of fields 2k and 2k+1 to word k. No load passes the
-// end of the f bytes: it starts 8 before the end at the latest.
+// end of the turn's bytes: it starts 8 before the end at the latest.
 func pair(b *bytes.Buffer, f, k int) {
+	last := f*group/4 - 8
 	at := 2 * k * f // first bit of the pair
-	o := min(at/8, f-8)
-	fmt.Fprintf(b, "x = binary.LittleEndian.Uint64(s[%d:])\n", o)
-	low := shift(at - 8*o)
-	if at-8*o+2*f > 64 { // the upper field needs a load of its own
-		o = min((at+f)/8, f-8)
+	o := min(at/8, last)
+	low, high := at-8*o, at+f-8*o
+	fmt.Fprintf(b, "x%d := binary.LittleEndian.Uint64(s[%d:])\n", k, o)
+	from := "x"
+	if low+2*f > 64 { // the upper field needs a load of its own
+		o = min((at+f)/8, last)
+		high = at + f - 8*o
 		fmt.Fprintf(b, "y%d := binary.LittleEndian.Uint64(s[%d:])\n", k, o)
-		fmt.Fprintf(b, "a[%d] += x%s&(1<<%d-1) | y%d%s&((1<<%d-1)<<32)\n", k, low, f, k, shift(at+f-8*o-32), f)
-		return
+		from = "y"
 	}
-	fmt.Fprintf(b, "a[%d] += x%s&(1<<%d-1) | x%s&((1<<%d-1)<<32)\n", k, low, f, shift(at+f-8*o-32), f)
+	fmt.Fprintf(b, "a[%d] += x%d%s&(1<<%d-1) | %s%d%s&((1<<%d-1)<<32)\n",
+		k, k, shift(low), f, from, k, shift(high-32), f)
 }
 
 // shift writes a right shift by n bits, a left one where n is negative.

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/veilsum/veilsum/secagg/internal/ring"
@@ -91,4 +92,33 @@ func TestScratchIsRedacted(t *testing.T) {
 			t.Fatalf("printed %.40q", s)
 		}
 	}
+}
+
+// TestScratchesShareARing is for the race detector: scratches of one ring share
+// lattigo's tables, which nothing may write to.
+func TestScratchesShareARing(t *testing.T) {
+	r, err := ring.New(2048, 2147389441)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := make([]int32, r.N())
+	s[1] = 1
+	product := func() []uint32 {
+		sc, dst := r.NewScratch(), make([]uint32, r.N())
+		sc.PrepareSecret(s)
+		for j := range uint64(20) {
+			sc.MulA(dst, key(8).Stream(j))
+		}
+		return dst
+	}
+	want := product()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if !slices.Equal(product(), want) {
+				t.Error("a product changed beside others")
+			}
+		})
+	}
+	wg.Wait()
 }
