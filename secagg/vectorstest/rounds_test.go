@@ -115,6 +115,9 @@ func (p roundParams) new(t *testing.T) secagg.Params {
 func TestParams(t *testing.T) {
 	eachRound(t, func(t *testing.T, r round) {
 		p, v := r.Params.new(t), r.Params
+		for i, set := range p.Committee().Sets() {
+			equal(t, "set", set, r.Sets[i])
+		}
 		got := []int{p.Bits(), p.Blocks(), p.Witnesses(), p.Sets(), p.HeldSets(), p.HeaderObjectBytes(), int(p.SumBytes()), p.BlockBytes()}
 		want := []int{
 			v.Bits, v.Blocks, v.Witnesses, len(r.Sets), len(r.Answers[0].Sets),

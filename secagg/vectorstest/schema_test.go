@@ -1,7 +1,10 @@
 package vectorstest
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"errors"
+	"slices"
 	"testing"
 
 	"github.com/veilsum/veilsum/schema"
@@ -68,6 +71,10 @@ func TestHeader(t *testing.T) {
 
 func TestPieces(t *testing.T) {
 	v := known(t).Piece
+	for i, piece := range v.Pieces {
+		from := i * v.BlocksPerPiece
+		equal(t, "piece", piece, slices.Concat(v.Blocks[from:min(from+v.BlocksPerPiece, len(v.Blocks))]...))
+	}
 	hashes := make([]schema.Digest, len(v.Pieces))
 	for i, piece := range v.Pieces {
 		hashes[i] = schema.HashPiece(i, piece)
@@ -110,6 +117,9 @@ func (v report) checkReport(t *testing.T, r round, rep *schema.Report) {
 	equal(t, "corr", rep.Corr(), v.Corr)
 	equal(t, "root", rep.Header.Root[:], v.Root)
 	h := rep.Header
+	equal(t, "vehicle", h.Vehicle[:], v.VehicleID)
+	equal(t, "TaskID", h.TaskID.Digest[:], r.TaskID)
+	equal(t, "RoundID", h.RoundID.Digest[:], r.RoundID)
 	equal(t, "header numbers",
 		[]uint64{uint64(h.Suite), h.Epoch, uint64(h.Lane), uint64(h.N), uint64(h.Q), uint64(h.Values), uint64(h.PieceBlocks), uint64(h.Size), uint64(h.Threshold)},
 		[]uint64{
@@ -122,6 +132,7 @@ func (v report) checkReport(t *testing.T, r round, rep *schema.Report) {
 			t.Errorf("piece %d has %d bytes, want %d", i, h.PieceBytes(i), len(piece))
 		}
 		hashes[i] = schema.HashPiece(i, piece)
+		equal(t, "piece hash", hashes[i][:], v.PieceHashes[i])
 	}
 	if schema.PieceRoot(hashes) != h.Root {
 		t.Error("root differs")
@@ -138,6 +149,10 @@ func openBoxes(t *testing.T, r round) [][]secagg.Seeds {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if rk.Decryptor != k {
+			t.Fatalf("round key %d is decryptor %d's", k, rk.Decryptor)
+		}
+		equal(t, "public key", key.Public(), rk.Public)
 		for _, v := range r.Reports {
 			seeds, err := openBox(p, k, key, r, v)
 			if err != nil {
@@ -169,3 +184,27 @@ func openBox(p secagg.Params, k int, key secagg.RoundKey, r round, v report) (se
 func TestOpenBoxes(t *testing.T) {
 	eachRound(t, func(t *testing.T, r round) { openBoxes(t, r) })
 }
+
+// TestBoxesAreBound: a box of the vectors opens only where it belongs.
+func TestBoxesAreBound(t *testing.T) {
+	eachRound(t, func(t *testing.T, r round) {
+		p := r.Params.new(t)
+		key, err := secagg.ParseRoundKey(p.Suite(), r.RoundKeys[1].Private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := r
+		other.RoundID = bytes.Clone(r.RoundID)
+		other.RoundID[0] ^= 1
+		for name, err := range map[string]error{
+			"another round":     second(openBox(p, 1, key, other, r.Reports[0])),
+			"another decryptor": second(openBox(p, 0, key, r, r.Reports[0])),
+		} {
+			if !errors.Is(err, secagg.ErrBox) {
+				t.Errorf("%s: %v, want ErrBox", name, err)
+			}
+		}
+	})
+}
+
+func second(_ secagg.Seeds, err error) error { return err }

@@ -1,6 +1,7 @@
 package vectorstest
 
 import (
+	"bytes"
 	"strconv"
 	"testing"
 
@@ -22,6 +23,8 @@ func sealCorr(t *testing.T, r round, rep report) []byte {
 	for i, s := range int32s(rep.S) {
 		corr[i] = residue(int64(s), rg.Q())
 	}
+	root := sampler.Derive(bytes.Join([][]byte{rep.U, rep.DeviceSecret, r.RoundID, rep.MessageDigest}, nil), "client")
+	equal(t, "client seed", root[:], rep.ClientSeed)
 	for i := range r.Sets {
 		seed := sampler.Derive(rep.ClientSeed, "seed/"+strconv.Itoa(i))
 		equal(t, "seed", seed[:], rep.Seeds[i])
