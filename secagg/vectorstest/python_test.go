@@ -224,6 +224,9 @@ func TestFilesAreCurrent(t *testing.T) {
 func TestPythonOpens(t *testing.T) {
 	python(t)
 	eachRound(t, func(t *testing.T, v round) {
+		if testing.Short() && v.Params.Bits != 18 {
+			t.Skip("-short: one round is enough")
+		}
 		mk := newMaker(t, v.Params)
 		for range 3 {
 			mk.seal(t)
@@ -239,6 +242,9 @@ func TestPythonOpens(t *testing.T) {
 // name it, so that its yes means something.
 func TestPythonRefuses(t *testing.T) {
 	python(t)
+	if testing.Short() {
+		t.Skip("-short: nine runs of Python")
+	}
 	mk := newMaker(t, roundParams{
 		Suite: 2, N: 1024, Q: 61441, Values: 700, PieceBlocks: 1, Decryptors: 3, Threshold: 3, Malicious: 2, LocalStdDev: 50,
 	})

@@ -100,6 +100,15 @@ def check_single(p, s, blocks, m, sigma, where):
         require(abs(std / sigma - 1) < 0.2, f"{where}: standard deviation of the noise is {std:.1f}, want {sigma}")
 
 
+def check_witnesses(params, flat, reports):
+    """The floor of section 8 with F_c = 0: every noise counts."""
+    witnesses = flat[params["values"] :]
+    w = len(witnesses)
+    variance = sum(x * x for x in witnesses) / w
+    floor = reports * params["local_std_dev"] ** 2 * (1 - 6 * math.sqrt(2 / w))
+    require(variance >= floor, f"witness variance {variance:.1f} is below {floor:.1f}")
+
+
 def open_round(doc):
     """Verifies everything; raises Mismatch naming the first difference. Returns a summary."""
     require(doc["format"] == "veilsum-open/1", f"format is {doc['format']!r}")
@@ -142,6 +151,7 @@ def open_round(doc):
     s, xs = v.open_sum(v.unb64(doc["round_id"]), n, q, corr_sum, c_sums, v_sum)
     flat = [y for x in xs for y in x]
     require(v.passes(s, xs, len(ids), q), "the opening does not pass section 8")
+    check_witnesses(params, flat, len(ids))
     same_list(v.bytes_to_ints(v.unb64(doc["S"])), s, "S")
     same_list(v.bytes_to_ints(v.unb64(doc["x"])), flat, "x")
     return f"{len(ids)} reports, {len(xs)} blocks of {n}, committee {(nc, t, f)}, suite {params['suite']}: all equal"
