@@ -1,0 +1,77 @@
+package arrowipc
+
+import (
+	"fmt"
+	"maps"
+	"unicode/utf8"
+)
+
+// Keys of the schema metadata of an aggregate. All values are text; numbers
+// are decimal, hashes hexadecimal. There is no time stamp, so a retry gives
+// the same bytes.
+const (
+	// MetaFormat names the format; its value is [AggregateFormat].
+	MetaFormat = "veilsum.format"
+	// MetaRoundID is the RoundID.
+	MetaRoundID = "veilsum.round_id"
+	// MetaModelVersion is the version of the model the updates started from.
+	MetaModelVersion = "veilsum.model_version"
+	// MetaEpsilon and MetaDelta are the guarantee of this round.
+	MetaEpsilon = "veilsum.epsilon"
+	// MetaDelta belongs to MetaEpsilon.
+	MetaDelta = "veilsum.delta"
+	// MetaMechanism names the noise mechanism.
+	MetaMechanism = "veilsum.mechanism"
+	// MetaNoiseMultiplier is the noise multiplier of the sum.
+	MetaNoiseMultiplier = "veilsum.noise_multiplier"
+	// MetaClippingNorm is the L2 bound of one update.
+	MetaClippingNorm = "veilsum.clipping_norm"
+	// MetaReportCount is the number of reports in the sum.
+	MetaReportCount = "veilsum.report_count"
+	// MetaReduction tells "sum" or "mean".
+	MetaReduction = "veilsum.reduction"
+	// MetaDescriptorSHA256 is the hash of the round's descriptor.
+	MetaDescriptorSHA256 = "veilsum.descriptor_sha256"
+	// MetaLedgerIndex is the index of the round's reservation in the ledger.
+	MetaLedgerIndex = "veilsum.ledger_index"
+	// MetaProducer names the writing program and its version.
+	MetaProducer = "veilsum.producer"
+)
+
+const (
+	// AggregateFormat is the value of [MetaFormat] in an aggregate.
+	AggregateFormat = "veilsum-aggregate/1"
+	// UpdateFormat is the value of [MetaFormat] in an update this package wrote.
+	UpdateFormat = "veilsum-update/1"
+	// ContentType is the media type of the files.
+	ContentType = "application/vnd.apache.arrow.file"
+)
+
+const (
+	maxMeta      = 64
+	maxMetaKey   = 128
+	maxMetaValue = 4096
+)
+
+// aggregateMeta returns meta with the format added, so that a caller need not
+// repeat it, and refuses another format or what does not fit.
+func aggregateMeta(meta map[string]string) (map[string]string, error) {
+	out := make(map[string]string, len(meta)+1)
+	maps.Copy(out, meta)
+	if f, ok := meta[MetaFormat]; ok && f != AggregateFormat {
+		return nil, fmt.Errorf("%w: %s is %q, want %q", ErrMetadata, MetaFormat, f, AggregateFormat)
+	}
+	out[MetaFormat] = AggregateFormat
+	if len(out) > maxMeta {
+		return nil, fmt.Errorf("%w: %d entries, want at most %d", ErrMetadata, len(out), maxMeta)
+	}
+	for k, v := range out {
+		if len(k) < 1 || len(k) > maxMetaKey || !utf8.ValidString(k) {
+			return nil, fmt.Errorf("%w: key %q: want 1 to %d bytes of UTF-8", ErrMetadata, k, maxMetaKey)
+		}
+		if len(v) > maxMetaValue || !utf8.ValidString(v) {
+			return nil, fmt.Errorf("%w: value of %q: want at most %d bytes of UTF-8", ErrMetadata, k, maxMetaValue)
+		}
+	}
+	return out, nil
+}
