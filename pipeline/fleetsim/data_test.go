@@ -2,6 +2,7 @@ package fleetsim_test
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
@@ -9,9 +10,9 @@ import (
 
 func TestInertialScalesAndHoldsOut(t *testing.T) {
 	rows := fleetsim.InertialRows{
-		Features:   make([]float32, 3*30),
-		Labels:     []uint8{0, 6, 3},
-		Recordings: []int32{4, 5, 6}, Subjects: []int32{1, 1, 9}, Sides: []string{"0.0", "1.0", "0.0"},
+		Features:   make([]float64, 3*30),
+		Labels:     []int64{0, 6, 3},
+		Recordings: []int64{4, 5, 6}, Subjects: []int64{1, 1, 9}, Sides: []string{"0.0", "1.0", "0.0"},
 	}
 	rows.Features[0] = 0.25 // mean ax: 0.25 g on a scale of 0.5 g
 	rows.Features[9] = 2    // deviation of gx: 2 rad/s, center 1, scale 1
@@ -34,6 +35,11 @@ func TestInertialScalesAndHoldsOut(t *testing.T) {
 		t.Errorf("short column: %v", err)
 	}
 	rows.Sides = []string{"", "", ""}
+	rows.Features[7] = math.NaN()
+	if _, err := fleetsim.Inertial(rows); !errors.Is(err, fleetsim.ErrData) {
+		t.Errorf("a feature that is not a number: %v", err)
+	}
+	rows.Features[7] = 0
 	rows.Labels[0] = 7
 	if _, err := fleetsim.Inertial(rows); !errors.Is(err, fleetsim.ErrData) {
 		t.Errorf("eighth exercise: %v", err)
@@ -41,7 +47,7 @@ func TestInertialScalesAndHoldsOut(t *testing.T) {
 }
 
 func TestDigitsAverageAndHoldOut(t *testing.T) {
-	rows := fleetsim.DigitRows{Pixels: make([]byte, 5*784), Labels: []uint8{1, 2, 3, 4, 5}}
+	rows := fleetsim.DigitRows{Pixels: make([]int64, 5*784), Labels: []int64{1, 2, 3, 4, 5}}
 	for _, at := range []int{0, 1, 28, 29} {
 		rows.Pixels[at] = 255
 	}
@@ -56,7 +62,11 @@ func TestDigitsAverageAndHoldOut(t *testing.T) {
 	if data.Test[3] || !data.Test[4] {
 		t.Errorf("held out %v, want the last fifth", data.Test)
 	}
-	rows.Pixels = rows.Pixels[1:]
+	rows.Pixels[3] = 256
+	if _, err := fleetsim.Digits(rows); !errors.Is(err, fleetsim.ErrData) {
+		t.Errorf("pixel 256: %v", err)
+	}
+	rows.Pixels = append(rows.Pixels[4:], 0, 0, 0)
 	if _, err := fleetsim.Digits(rows); !errors.Is(err, fleetsim.ErrData) {
 		t.Errorf("short image: %v", err)
 	}

@@ -1,6 +1,9 @@
 package fleetsim
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 const (
 	digitSide    = 28
@@ -11,19 +14,23 @@ const (
 // DigitRows is digits.arrow as plain columns: images of 28 by 28 gray values.
 type DigitRows struct {
 	// Pixels holds 784 values a row, row-major, 0 to 255.
-	Pixels []byte
+	Pixels []int64
 	// Labels holds the digit, 0 to 9.
-	Labels []uint8
+	Labels []int64
 }
 
 // Digits prepares the digits: each image is averaged over squares of two by two
 // pixels to 14 by 14 values in [0, 1] (a quarter of the bytes; the same on every
 // vehicle, without looking at any other), and the last fifth of the rows is held
-// out. It returns [ErrData] when the columns disagree.
+// out. It returns [ErrData] when the columns disagree or a
+// value is out of range.
 func Digits(rows DigitRows) (*Dataset, error) {
 	n := len(rows.Labels)
 	if len(rows.Pixels) != n*digitSide*digitSide {
 		return nil, fmt.Errorf("%w: %d pixels for %d digits", ErrData, len(rows.Pixels), n)
+	}
+	if slices.ContainsFunc(rows.Pixels, func(p int64) bool { return p < 0 || p > 255 }) {
+		return nil, fmt.Errorf("%w: a pixel is outside 0 to 255", ErrData)
 	}
 	data := &Dataset{
 		Features: make([]float32, 0, n*digitPooled*digitPooled), Width: digitPooled * digitPooled,
@@ -38,11 +45,11 @@ func Digits(rows DigitRows) (*Dataset, error) {
 }
 
 // appendPooled appends the 14 by 14 averages of the image at the start of pixels.
-func appendPooled(out []float32, pixels []byte) []float32 {
+func appendPooled(out []float32, pixels []int64) []float32 {
 	for y := 0; y < digitSide; y += 2 {
 		for x := 0; x < digitSide; x += 2 {
 			at := y*digitSide + x
-			sum := int(pixels[at]) + int(pixels[at+1]) + int(pixels[at+digitSide]) + int(pixels[at+digitSide+1])
+			sum := pixels[at] + pixels[at+1] + pixels[at+digitSide] + pixels[at+digitSide+1]
 			out = append(out, float32(sum)/(4*255))
 		}
 	}

@@ -1,6 +1,10 @@
 package fleetsim
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"slices"
+)
 
 const (
 	inertialWidth   = 30
@@ -17,18 +21,18 @@ const (
 type InertialRows struct {
 	// Features holds 30 values a row: mean, standard deviation, minimum, maximum and
 	// mean absolute difference, each for ax, ay, az, gx, gy, gz.
-	Features []float32
+	Features []float64
 	// Labels holds the exercise, 0 to 6.
-	Labels []uint8
+	Labels []int64
 	// Recordings, Subjects and Sides say which recording, which person (1 to 10) and
 	// which wrist each row comes from.
-	Recordings, Subjects []int32
+	Recordings, Subjects []int64
 	Sides                []string
 }
 
 // scaleOf is the public (center, scale) of one statistic of a sensor. Round numbers
 // in the sensors' units; see the package comment on why they are not fitted.
-type scaleOf struct{ center, scale float32 }
+type scaleOf struct{ center, scale float64 }
 
 // inertialScale holds for each statistic the scale of the accelerometer in g and of
 // the gyroscope in rad/s, all three axes alike.
@@ -41,7 +45,8 @@ var inertialScale = [5][2]scaleOf{
 }
 
 // Inertial prepares the wrist data set: features on the public scale, subjects 9 and
-// 10 held out, one owner for each wrist. It returns [ErrData] when columns disagree.
+// 10 held out, one owner for each wrist. It returns [ErrData] when columns
+// disagree or a value is out of range.
 func Inertial(rows InertialRows) (*Dataset, error) {
 	n := len(rows.Labels)
 	if len(rows.Features) != n*inertialWidth || len(rows.Recordings) != n ||
@@ -52,6 +57,9 @@ func Inertial(rows InertialRows) (*Dataset, error) {
 		Features: scaleInertial(rows.Features), Width: inertialWidth,
 		Labels: make([]int, n), Classes: inertialClasses,
 		Owner: make([]int, n), Recording: make([]int, n), Test: make([]bool, n),
+	}
+	if slices.ContainsFunc(rows.Features, math.IsNaN) {
+		return nil, fmt.Errorf("%w: a feature is not a number", ErrData)
 	}
 	owners := map[string]int{}
 	for i := range n {
@@ -67,12 +75,12 @@ func Inertial(rows InertialRows) (*Dataset, error) {
 	return data, data.validate()
 }
 
-func scaleInertial(raw []float32) []float32 {
+func scaleInertial(raw []float64) []float32 {
 	out := make([]float32, len(raw))
 	for i, x := range raw {
 		column := i % inertialWidth
 		s := inertialScale[column/6][column%6/3]
-		out[i] = max(-featureLimit, min(featureLimit, (x-s.center)/s.scale))
+		out[i] = float32(max(-featureLimit, min(featureLimit, (x-s.center)/s.scale)))
 	}
 	return out
 }
