@@ -55,7 +55,7 @@ const (
 	maxBatch      = 1 << 24
 	maxNoisyDim   = 1000    // values of the library mechanisms
 	maxBound      = 1 << 26 // D: 1024 squares stay below 2^63
-	maxNoisyValue = 1 << 30 // a noisy value fits in int32 with room
+	maxNoisyValue = 1 << 28 // a noisy value; no modulus holds more
 
 	minStdDev = 6.4     // encryption needs it; also makes tau vanish
 	maxStdDev = 1 << 20 // the sampler's support
@@ -127,7 +127,10 @@ func New(l Literal) (Params, error) {
 		return Params{}, err
 	}
 	p := Params{literal: l, clip: l.ClippingNorm}
-	return p, p.derive()
+	if err := p.derive(); err != nil {
+		return Params{}, err
+	}
+	return p, nil
 }
 
 // withDefaults fills optional fields and takes its own copy of the groups.

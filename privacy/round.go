@@ -60,7 +60,8 @@ func (r *rounding) seek(c *cursor, offset int) {
 //
 // In 32.32 fixed point t = v*2^32 is floored after adding 32 uniform bits, so
 // the mean is t/2^32 exactly; cutting v to t moves it by less than 2^-32. The
-// values are bounded by D <= 2^26 before rounding, so t fits.
+// norm of x is at most about D <= 2^26, so t and the integers are far from
+// overflow.
 func (r *rounding) round(c *cursor, x []float32, dst []int32) {
 	if c.next%chunkValues == 0 {
 		r.seek(c, c.next)
@@ -71,10 +72,12 @@ func (r *rounding) round(c *cursor, x []float32, dst []int32) {
 	dst = dst[:len(x)]
 	scale := r.scale * (1 << 32)
 	for i, v := range x {
-		t := int64(float64(v) * scale)
-		dst[i] = int32((t + int64(binary.LittleEndian.Uint32(raw[4*i:4*i+4]))) >> 32)
+		dst[i] = roundFixed(int64(float64(v)*scale), binary.LittleEndian.Uint32(raw[4*i:4*i+4]))
 	}
 }
+
+// roundFixed is floor((t + u)/2^32): for uniform u its mean is t/2^32.
+func roundFixed(t int64, u uint32) int32 { return int32((t + int64(u)) >> 32) }
 
 // piecePool holds scratch for one piece of integers.
 var piecePool = sync.Pool{New: func() any { return new([pieceValues]int32) }}
@@ -97,9 +100,9 @@ func (r *rounding) pieces(x []float32, f func([]int32) bool) {
 }
 
 // fits is the check on which the privacy claim rests, in exact integers:
-// sum m^2 <= bound^2 and |m| <= maxInf. A piece of 1024 squares of |m| <= 2^26
-// is below 2^62 and the sum never grows further once it is above 2^52; a
-// larger |m| is refused by its size.
+// sum m^2 <= bound^2 and |m| <= maxInf <= 2^26. A piece has 1024 squares of at
+// most 2^52 each and is added to a sum of at most 2^52: no overflow. A larger
+// |m| is refused for its size, whatever its square did to the sum.
 func (r *rounding) fits(x []float32, bound, maxInf int64) bool {
 	var sum int64
 	ok := true

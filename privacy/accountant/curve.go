@@ -106,17 +106,20 @@ func (c *curve) addSum(e *Event, times float64) error {
 	return nil
 }
 
-// tau bounds how far the sum of n discrete Gaussians is from one: 10 sum_{k=1}^{n-1}
-// exp(-2 pi^2 sigma^2 k/(k+1)). Beyond the first terms all are bounded by one.
+// tau bounds how far the sum of n discrete Gaussians is from one: 10
+// sum_{k=1}^{n-1} exp(-2 pi^2 sigma^2 k/(k+1)). The terms fall, so once the
+// rest is negligible or long it is replaced by its first term throughout.
 func tau(sigma float64, n int64) float64 {
-	const exact = 256
-	term := func(k float64) float64 { return math.Exp(-2 * math.Pi * math.Pi * sigma * sigma * k / (k + 1)) }
-	var t float64
-	for k := int64(1); k < min(n, exact); k++ {
-		t += term(float64(k))
+	term := func(k int64) float64 {
+		return math.Exp(-2 * math.Pi * math.Pi * sigma * sigma * float64(k) / float64(k+1))
 	}
-	if n > exact {
-		t += float64(n-exact) * term(exact)
+	var t float64
+	for k := int64(1); k < n; k++ {
+		rest := float64(n-k) * term(k)
+		if rest <= 1e-15*t || k > 1<<14 {
+			return 10 * (t + rest)
+		}
+		t += term(k)
 	}
 	return 10 * t
 }
@@ -173,7 +176,7 @@ func (c *curve) convert(delta float64) (eps, order float64) {
 	rest := *c
 	rest.laplace = nil
 	if rest.rho == 0 && rest.xi == 0 && len(rest.sums) == 0 {
-		if pure <= eps {
+		if pure <= eps*(1+1e-6) { // a millionth is not worth an order of 10^8
 			return pure, 0
 		}
 		return eps, order
