@@ -36,8 +36,9 @@ const tmpName = ".tmp"
 // Store is a store in a directory. It is safe for concurrent use by any number
 // of goroutines and processes. Make one with Open.
 type Store struct {
-	root   string // absolute
-	noSync bool
+	root string // absolute
+	link func(from, to string) error
+	sync func(*os.File) error // nil: never
 
 	mu      sync.Mutex
 	durable map[string]bool // directories whose entry in their parent is known to be synced
@@ -52,7 +53,7 @@ type Option func(*Store)
 // reported may be gone, empty or torn, so two different votes of one member
 // could both exist over time. Only for tests and demonstrations. Safe against
 // the death of processes all the same.
-func WithoutSync() Option { return func(s *Store) { s.noSync = true } }
+func WithoutSync() Option { return func(s *Store) { s.sync = nil } }
 
 // Open opens the store in the directory root, which it creates if needed. A
 // directory that may only be read can be opened too; PutOnce then fails.
@@ -64,7 +65,7 @@ func Open(root string, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dir: %w", err)
 	}
-	s := &Store{root: abs, durable: make(map[string]bool)}
+	s := &Store{root: abs, link: os.Link, sync: (*os.File).Sync, durable: make(map[string]bool)}
 	for _, option := range options {
 		option(s)
 	}
@@ -91,10 +92,10 @@ func (s *Store) probe() error {
 	defer os.Remove(from)
 	to := from + "-probe"
 	defer os.Remove(to)
-	if err := os.Link(from, to); err != nil {
+	if err := s.link(from, to); err != nil {
 		return fmt.Errorf("dir: the file system of %s has no hard links, which create-only writes need: %w", s.root, err)
 	}
-	if err := os.Link(from, to); !errors.Is(err, fs.ErrExist) {
+	if err := s.link(from, to); !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("dir: the file system of %s links over an existing name (%v)", s.root, err)
 	}
 	return s.syncDir(filepath.Dir(s.root))

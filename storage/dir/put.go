@@ -39,7 +39,14 @@ func (s *Store) PutOnce(ctx context.Context, key string, content []byte) (storag
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	err = os.Link(temp, s.path(key))
+	err = s.link(temp, s.path(key))
+	if errors.Is(err, fs.ErrNotExist) { // somebody tidied up a folder we knew
+		s.forget()
+		if err := s.makeParents(key); err != nil {
+			return 0, err
+		}
+		err = s.link(temp, s.path(key))
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return s.compare(ctx, key, content)
 	}
@@ -59,8 +66,8 @@ func (s *Store) writeTemp(ctx context.Context, content []byte) (string, error) {
 		return "", err
 	}
 	err = writeChunks(ctx, f, content)
-	if err == nil && !s.noSync {
-		err = f.Sync()
+	if err == nil && s.sync != nil {
+		err = s.sync(f)
 	}
 	// A failed close may be the only news of a failed write.
 	err = errors.Join(err, f.Close())
@@ -177,16 +184,22 @@ func (s *Store) remember(name string) {
 	s.durable[strings.Clone(name)] = true
 }
 
+func (s *Store) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.durable)
+}
+
 // syncDir makes the entries of a directory last.
 func (s *Store) syncDir(path string) error {
-	if s.noSync {
+	if s.sync == nil {
 		return nil
 	}
 	d, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("dir: %w", err)
 	}
-	err = errors.Join(d.Sync(), d.Close())
+	err = errors.Join(s.sync(d), d.Close())
 	if err != nil {
 		return fmt.Errorf("dir: sync %s: %w", path, err)
 	}

@@ -1,0 +1,239 @@
+package s3_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/veilsum/veilsum/storage"
+	"github.com/veilsum/veilsum/storage/s3"
+	"github.com/veilsum/veilsum/storage/storagetest"
+)
+
+// script spoils the first PUTs and looks (HEAD) as told and nothing after.
+func script(puts, looks []storagetest.Fault) func(*http.Request) storagetest.Fault {
+	return func(r *http.Request) (fault storagetest.Fault) {
+		list := &puts
+		if r.Method != http.MethodPut {
+			list = &looks
+		}
+		if len(*list) > 0 {
+			fault, *list = (*list)[0], (*list)[1:]
+		}
+		return fault
+	}
+}
+
+// TestLostAnswers: whatever happens to its own requests, a lone writer learns
+// that it created the object.
+func TestLostAnswers(t *testing.T) {
+	const (
+		ok, request, response = storagetest.None, storagetest.LoseRequest, storagetest.LoseResponse
+		busy, failed          = storagetest.Status503, storagetest.Status500
+	)
+	tests := map[string]struct {
+		puts, looks []storagetest.Fault
+		want        string // requests that reach the server
+	}{
+		"nothing lost":              {nil, nil, "PUT"},
+		"request lost":              {[]storagetest.Fault{request}, nil, "HEAD PUT"},
+		"response lost":             {[]storagetest.Fault{response}, nil, "PUT HEAD"},
+		"busy":                      {[]storagetest.Fault{busy, busy}, nil, "HEAD HEAD PUT"},
+		"500 after commit":          {[]storagetest.Fault{failed}, nil, "PUT HEAD"},
+		"response and look lost":    {[]storagetest.Fault{response}, []storagetest.Fault{request}, "PUT PUT HEAD"},
+		"500, look busy, then 412":  {[]storagetest.Fault{failed, ok}, []storagetest.Fault{busy}, "PUT PUT HEAD"},
+		"all answers of two tries":  {[]storagetest.Fault{response, response}, []storagetest.Fault{response}, "PUT HEAD PUT HEAD"},
+		"request lost twice, later": {[]storagetest.Fault{request, request, response}, nil, "HEAD HEAD PUT HEAD"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			server, raw := startFake(t)
+			flaky, _ := storagetest.StartFaultProxy(t, raw, script(test.puts, test.looks))
+			outcome, err := open(t, flaky).PutOnce(t.Context(), "k", []byte("mine"))
+			if outcome != storage.Created || err != nil {
+				t.Errorf("PutOnce: %v, %v; want created", outcome, err)
+			}
+			if have := server.methods(); have != test.want {
+				t.Errorf("the server saw %q, want %q", have, test.want)
+			}
+		})
+	}
+}
+
+// TestUnknown: a writer that gives up says so, and asking again with the same
+// body tells the truth.
+func TestUnknown(t *testing.T) {
+	_, raw := startFake(t)
+	broken := true
+	flaky, _ := storagetest.StartFaultProxy(t, raw, func(*http.Request) storagetest.Fault {
+		if broken {
+			return storagetest.LoseResponse
+		}
+		return storagetest.None
+	})
+	store := openWith(t, flaky, func(c *s3.Config) { c.MaxTries = 2 })
+	outcome, err := store.PutOnce(t.Context(), "k", []byte("mine"))
+	if outcome != 0 || err == nil || errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotExist) {
+		t.Fatalf("PutOnce: %v, %v; want an unknown outcome", outcome, err)
+	}
+	broken = false
+	if outcome, err := store.PutOnce(t.Context(), "k", []byte("mine")); outcome != storage.Identical || err != nil {
+		t.Fatalf("again: %v, %v; want identical", outcome, err)
+	}
+	if _, err := store.PutOnce(t.Context(), "k", []byte("other")); !errors.Is(err, storage.ErrConflict) {
+		t.Fatalf("other bytes: %v; want a conflict", err)
+	}
+}
+
+// TestForeignObject: an object that another program uploaded has no hash; it is
+// read to tell equal from different.
+func TestForeignObject(t *testing.T) {
+	server, store := openFake(t)
+	server.objects["k"] = fakeObject{[]byte("mine"), http.Header{"Last-Modified": {time.Now().UTC().Format(http.TimeFormat)}}}
+	if outcome, err := store.PutOnce(t.Context(), "k", []byte("mine")); outcome != storage.Identical || err != nil {
+		t.Errorf("same bytes: %v, %v", outcome, err)
+	}
+	for _, body := range []string{"mime", "much longer"} {
+		if _, err := store.PutOnce(t.Context(), "k", []byte(body)); !errors.Is(err, storage.ErrConflict) {
+			t.Errorf("%q: %v; want a conflict", body, err)
+		}
+	}
+}
+
+// TestDefinite: what cannot get better is not tried again.
+func TestDefinite(t *testing.T) {
+	secret := "AWS4-HMAC-SHA256 Credential=" + storagetest.AccessKey + " " + storagetest.SecretKey
+	tests := map[string]struct {
+		status int
+		code   string
+		want   error
+	}{
+		"denied":       {http.StatusForbidden, "AccessDenied", nil},
+		"no bucket":    {http.StatusNotFound, "NoSuchBucket", nil},
+		"unsupported":  {http.StatusNotImplemented, "NotImplemented", nil},
+		"bad digest":   {http.StatusBadRequest, "XAmzContentSHA256Mismatch", nil},
+		"folder":       {http.StatusConflict, "ObjectParentIsFile", storage.ErrKey},
+		"odd code":     {http.StatusBadRequest, "x=<![CDATA[<" + secret + ">]]>", nil},
+		"not S3 at al": {http.StatusTeapot, "", nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			server, store := openFake(t)
+			server.before = func(w http.ResponseWriter, _ *http.Request) bool {
+				if test.code == "" {
+					w.WriteHeader(test.status)
+					_, _ = io.WriteString(w, secret)
+					return true
+				}
+				return errorAnswer(w, test.status, test.code, secret)
+			}
+			outcome, err := store.PutOnce(t.Context(), "k", []byte("x"))
+			if err == nil || outcome != 0 || test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("PutOnce: %v, %v; want %v", outcome, err, test.want)
+			}
+			if have := server.methods(); have != "PUT" {
+				t.Errorf("the server saw %q, want one PUT", have)
+			}
+			if strings.Contains(err.Error(), storagetest.SecretKey) {
+				t.Errorf("the error repeats the server: %v", err)
+			}
+		})
+	}
+}
+
+func TestProbe(t *testing.T) {
+	server, store := openFake(t)
+	if err := store.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if len(server.objects) != 0 {
+		t.Errorf("Probe leaves %d objects", len(server.objects))
+	}
+	server.ignoreConditions = true
+	if err := store.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "If-None-Match") {
+		t.Errorf("a server that overwrites passes: %v", err)
+	}
+	if len(server.objects) != 0 {
+		t.Errorf("Probe leaves %d objects", len(server.objects))
+	}
+}
+
+// TestDamage: bytes that were changed, cut off or added on the way or at rest
+// never reach the end of a read without an error.
+func TestDamage(t *testing.T) {
+	tests := map[string]func([]byte) []byte{
+		"changed":   func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"cut off":   func(b []byte) []byte { return b[:len(b)-1] },
+		"all gone":  func([]byte) []byte { return nil },
+		"unchanged": nil,
+	}
+	for name, damage := range tests {
+		t.Run(name, func(t *testing.T) {
+			server, store := openFake(t)
+			if _, err := store.PutOnce(t.Context(), "k", []byte(strings.Repeat("content ", 1000))); err != nil {
+				t.Fatal(err)
+			}
+			server.damage = damage
+			_, err := storage.ReadAll(t.Context(), store, "k", 1<<20)
+			if (err == nil) != (damage == nil) {
+				t.Errorf("ReadAll: %v", err)
+			}
+			if name == "cut off" && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("cut off: %v; want an unexpected EOF", err)
+			}
+		})
+	}
+}
+
+func TestRangeNotHonored(t *testing.T) {
+	server, store := openFake(t)
+	if _, err := store.PutOnce(t.Context(), "k", []byte("0123456789")); err != nil {
+		t.Fatal(err)
+	}
+	server.wrongContentRange = true
+	if _, err := store.GetRange(t.Context(), "k", 2, 3); err == nil {
+		t.Error("another range is accepted")
+	}
+}
+
+// TestListDistrust: the server's order and filter are checked.
+func TestListDistrust(t *testing.T) {
+	var names []string
+	server, store := openFake(t)
+	server.before = func(w http.ResponseWriter, _ *http.Request) bool { server.list(w, names); return true }
+	list := func() (keys []string, err error) {
+		for info, err := range store.List(t.Context(), "b", "b1") {
+			if err != nil {
+				return keys, err
+			}
+			keys = append(keys, info.Key)
+		}
+		return keys, nil
+	}
+	names = []string{"a", "b1", "b2", "b3/", "b4/.hidden", "b5 x", "b6", "c"}
+	if keys, err := list(); strings.Join(keys, " ") != "b2 b6" || err != nil {
+		t.Errorf("listed %q, %v", keys, err)
+	}
+	for _, names = range [][]string{{"b3", "b2"}, {"b2", "b2"}} {
+		if keys, err := list(); len(keys) != 1 || err == nil {
+			t.Errorf("out of order: listed %q, %v", keys, err)
+		}
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	server, raw := startFake(t)
+	server.before = func(w http.ResponseWriter, _ *http.Request) bool {
+		return errorAnswer(w, http.StatusServiceUnavailable, "SlowDown", "")
+	}
+	store := openWith(t, raw, func(c *s3.Config) { c.Backoff = time.Hour })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := store.PutOnce(ctx, "k", nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("PutOnce: %v; want the deadline", err)
+	}
+}
