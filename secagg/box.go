@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/veilsum/veilsum/secagg/internal/expand"
+	"github.com/veilsum/veilsum/secagg/internal/redact"
 )
 
 // ErrBox says that a seed box does not open or does not hold the seeds its
@@ -24,7 +25,7 @@ type Sealed struct {
 	roundID     [32]byte
 	corr        []byte
 	commitments [][32]byte
-	seeds       [][32]byte
+	seeds       hidden[[][32]byte] // zero after Erase
 }
 
 // Corr returns the masked secret as a packed block. It is part of the report.
@@ -42,7 +43,7 @@ func (s *Sealed) Box(k int, publicKey []byte, reportID [32]byte) ([]byte, error)
 	switch {
 	case k < 0 || k >= s.p.Committee().Size:
 		return nil, fmt.Errorf("%w: no decryptor %d", ErrBox, k)
-	case s.seeds == nil:
+	case s.seeds.IsZero():
 		return nil, fmt.Errorf("%w: seeds are erased", ErrBox)
 	}
 	key, err := parsePublicKey(s.p.Suite(), publicKey)
@@ -55,8 +56,9 @@ func (s *Sealed) Box(k int, publicKey []byte, reportID [32]byte) ([]byte, error)
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	plain := make([]byte, 0, seedBytes*s.p.HeldSets())
+	seeds := s.seeds.Get()
 	for _, i := range s.p.c.held[k] {
-		plain = append(plain, s.seeds[i][:]...)
+		plain = append(plain, seeds[i][:]...)
 	}
 	defer clear(plain)
 	sealed, err := sender.Seal(reportID[:], plain)
@@ -68,8 +70,8 @@ func (s *Sealed) Box(k int, publicKey []byte, reportID [32]byte) ([]byte, error)
 
 // Erase overwrites the seeds. Boxes cannot be made after it.
 func (s *Sealed) Erase() {
-	clear(s.seeds)
-	s.seeds = nil
+	clear(s.seeds.Get())
+	s.seeds = hidden[[][32]byte]{}
 }
 
 // boxInfo binds a box to its round, decryptor and key (section 4). HPKE binds
@@ -89,15 +91,7 @@ type Seeds struct {
 	secret
 	p     Params
 	k     int
-	seeds *[][32]byte // a pointer, as in ClientSeed; nil in the zero value
-}
-
-// list returns the seeds, none for the zero value.
-func (s Seeds) list() [][32]byte {
-	if s.seeds == nil {
-		return nil
-	}
-	return *s.seeds
+	seeds hidden[[][32]byte]
 }
 
 // Params returns the parameters under which the seeds were opened.
@@ -109,7 +103,7 @@ func (s Seeds) Decryptor() int { return s.k }
 // Bytes returns the seeds one after the other, 32 bytes each. Like the round
 // key they must be erased when the decryptor answers.
 func (s Seeds) Bytes() []byte {
-	seeds := s.list()
+	seeds := s.seeds.Get()
 	b := make([]byte, 0, seedBytes*len(seeds))
 	for i := range seeds {
 		b = append(b, seeds[i][:]...)
@@ -118,7 +112,7 @@ func (s Seeds) Bytes() []byte {
 }
 
 // Erase overwrites the seeds, also in copies of this value.
-func (s Seeds) Erase() { clear(s.list()) }
+func (s Seeds) Erase() { clear(s.seeds.Get()) }
 
 // ParseSeeds reads what [Seeds.Bytes] wrote for decryptor k. Any bytes of the
 // right length are seeds: only OpenBox checks them against commitments.
@@ -136,7 +130,7 @@ func ParseSeeds(p Params, k int, b []byte) (Seeds, error) {
 	for i := range seeds {
 		copy(seeds[i][:], b[seedBytes*i:])
 	}
-	return Seeds{p: p, k: k, seeds: &seeds}, nil
+	return Seeds{p: p, k: k, seeds: redact.Hide(seeds)}, nil
 }
 
 // OpenBox opens the box of decryptor k in the report reportID and checks every
@@ -153,7 +147,7 @@ func OpenBox(
 	if err := p.check(); err != nil {
 		return Seeds{}, err
 	}
-	if key.key == nil || key.suite != p.Suite() {
+	if key.key.IsZero() || key.suite != p.Suite() {
 		return Seeds{}, fmt.Errorf("%w: not of suite %d", ErrKey, uint16(p.Suite()))
 	}
 	if len(box) != p.BoxBytes() || len(commitments) != p.Sets() {
@@ -161,7 +155,7 @@ func OpenBox(
 	}
 	enc, sealed := box[:p.Suite().encapBytes()], box[p.Suite().encapBytes():]
 	info := boxInfo(roundID, k, key.public)
-	recipient, err := hpke.NewRecipient(enc, key.key, hpke.HKDFSHA256(), hpke.AES256GCM(), info)
+	recipient, err := hpke.NewRecipient(enc, key.key.Get(), hpke.HKDFSHA256(), hpke.AES256GCM(), info)
 	if err != nil {
 		return Seeds{}, fmt.Errorf("%w: %w", ErrBox, err)
 	}
@@ -183,7 +177,7 @@ func OpenBox(
 
 // match compares every seed with its commitment.
 func (s Seeds) match(commitments [][32]byte) bool {
-	ok, seeds := 1, s.list()
+	ok, seeds := 1, s.seeds.Get()
 	for i, set := range s.p.c.held[s.k] {
 		com := expand.Commitment(&seeds[i])
 		ok &= subtle.ConstantTimeCompare(com[:], commitments[set][:])

@@ -2,14 +2,15 @@ package secagg
 
 import (
 	"github.com/veilsum/veilsum/internal/sampler"
+	"github.com/veilsum/veilsum/secagg/internal/redact"
 )
 
 // SeedOf makes a client seed from known bytes, so that tests know the noise.
-func SeedOf(r [32]byte) ClientSeed { return ClientSeed{r: &r} }
+func SeedOf(r [32]byte) ClientSeed { return ClientSeed{r: redact.Hide(r)} }
 
 // DeriveSeed is section 4's R for a known u.
 func DeriveSeed(u [32]byte, deviceSecret []byte, roundID, digest [32]byte) [32]byte {
-	return *deriveClientSeed(u, deviceSecret, roundID, digest).r
+	return deriveClientSeed(u, deviceSecret, roundID, digest).r.Get()
 }
 
 // NoiseOf samples z_j again, all N positions.
@@ -18,7 +19,8 @@ func NoiseOf(p Params, seed ClientSeed, j int, z []int32) error {
 	if err != nil {
 		return err
 	}
-	noise.Sample(z, sampler.NewKey(sampler.Derive(seed.r[:], "z")).Stream(uint64(j)))
+	r := seed.r.Get()
+	noise.Sample(z, sampler.NewKey(sampler.Derive(r[:], "z")).Stream(uint64(j)))
 	return nil
 }
 
@@ -28,7 +30,7 @@ func SecretOf(p Params, seed ClientSeed) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := make([]int32, p.N())
-	width.Sample(s, sampler.NewKey(sampler.Derive(seed.r[:], "s")).Stream(0))
+	s, r := make([]int32, p.N()), seed.r.Get()
+	width.Sample(s, sampler.NewKey(sampler.Derive(r[:], "s")).Stream(0))
 	return s, nil
 }

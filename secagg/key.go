@@ -4,6 +4,8 @@ import (
 	"crypto/hpke"
 	"errors"
 	"fmt"
+
+	"github.com/veilsum/veilsum/secagg/internal/redact"
 )
 
 // ErrKey says that a round key or its suite is unknown or malformed.
@@ -15,7 +17,7 @@ var ErrKey = errors.New("secagg: bad round key")
 type RoundKey struct {
 	secret
 	suite  Suite
-	key    hpke.PrivateKey
+	key    hidden[hpke.PrivateKey]
 	public []byte // encoded once: it is part of every box's info
 }
 
@@ -51,7 +53,7 @@ func ParseRoundKey(s Suite, b []byte) (RoundKey, error) {
 }
 
 func newRoundKey(s Suite, key hpke.PrivateKey) RoundKey {
-	return RoundKey{suite: s, key: key, public: key.PublicKey().Bytes()}
+	return RoundKey{suite: s, key: redact.Hide(key), public: key.PublicKey().Bytes()}
 }
 
 // Suite returns the suite of the key, 0 for the zero value.
@@ -64,10 +66,10 @@ func (k RoundKey) Public() []byte { return append([]byte(nil), k.public...) }
 // it opens this decryptor's boxes: it belongs in the decryptor's record and
 // nowhere else, and in no backup.
 func (k RoundKey) Bytes() ([]byte, error) {
-	if k.key == nil {
+	if k.key.IsZero() {
 		return nil, fmt.Errorf("%w: zero value", ErrKey)
 	}
-	b, err := k.key.Bytes()
+	b, err := k.key.Get().Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("%w: private key refused", ErrKey)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/veilsum/veilsum/internal/sampler"
 	"github.com/veilsum/veilsum/secagg/internal/expand"
+	"github.com/veilsum/veilsum/secagg/internal/redact"
 	"github.com/veilsum/veilsum/secagg/internal/ring"
 )
 
@@ -38,7 +39,7 @@ func Seal(
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	if seed.r == nil {
+	if seed.r.IsZero() {
 		return nil, fmt.Errorf("%w: zero value", ErrSeed)
 	}
 	sl, err := newSealer(p, roundID, seed)
@@ -81,16 +82,16 @@ func newSealer(p Params, roundID [32]byte, seed ClientSeed) (*sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: width of the secret: %w", ErrParams, err)
 	}
-	n := p.N()
+	n, r := p.N(), seed.r.Get()
 	sl := &sealer{
 		p: p, noise: noise,
 		public: expand.Public(roundID),
-		local:  sampler.NewKey(sampler.Derive(seed.r[:], "z")),
+		local:  sampler.NewKey(sampler.Derive(r[:], "z")),
 		mul:    p.c.ring.NewScratch(),
 		s:      make([]int32, n), m: make([]int32, n), z: make([]int32, n),
 		c: make([]uint32, n), packed: make([]byte, p.BlockBytes()),
 	}
-	secretWidth.Sample(sl.s, sampler.NewKey(sampler.Derive(seed.r[:], "s")).Stream(0))
+	secretWidth.Sample(sl.s, sampler.NewKey(sampler.Derive(r[:], "s")).Stream(0))
 	sl.mul.PrepareSecret(sl.s)
 	return sl, nil
 }
@@ -147,21 +148,22 @@ func addSigned(c []uint32, z, m []int32, q uint32) {
 // exactly the seed named after it, so to them corr is s under a one-time pad;
 // any t decryptors hold every seed (section 4).
 func (sl *sealer) finish(roundID [32]byte, seed ClientSeed) *Sealed {
-	p, r := sl.p, sl.p.c.ring
+	p, r, root := sl.p, sl.p.c.ring, seed.r.Get()
+	seeds := make([][32]byte, p.Sets())
 	out := &Sealed{
 		p: p, roundID: roundID,
 		corr:        make([]byte, p.BlockBytes()),
-		seeds:       make([][32]byte, p.Sets()),
+		seeds:       redact.Hide(seeds),
 		commitments: make([][32]byte, p.Sets()),
 	}
 	clear(sl.c)
 	clear(sl.m)
 	addSigned(sl.c, sl.s, sl.m, p.Q())
 	mask := make([]uint32, p.N())
-	for i := range out.seeds {
-		out.seeds[i] = sampler.Derive(seed.r[:], "seed/"+strconv.Itoa(i))
-		out.commitments[i] = expand.Commitment(&out.seeds[i])
-		expand.Mask(r, &out.seeds[i], mask)
+	for i := range seeds {
+		seeds[i] = sampler.Derive(root[:], "seed/"+strconv.Itoa(i))
+		out.commitments[i] = expand.Commitment(&seeds[i])
+		expand.Mask(r, &seeds[i], mask)
 		r.Add(sl.c, mask)
 	}
 	clear(mask)

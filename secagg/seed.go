@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/veilsum/veilsum/internal/sampler"
+	"github.com/veilsum/veilsum/secagg/internal/redact"
 )
 
 // ErrSeed says that the ingredients of a client seed are malformed.
@@ -21,7 +22,7 @@ const deviceSecretBytes = 32
 // nothing.
 type ClientSeed struct {
 	secret
-	r *[32]byte // a pointer, so that printing a struct around it shows an address at most
+	r hidden[[32]byte]
 }
 
 // NewClientSeed draws a client seed (section 4). It hedges the randomness of
@@ -49,7 +50,6 @@ func deriveClientSeed(u [32]byte, deviceSecret []byte, roundID, digest [32]byte)
 	copy(ikm[32:64], deviceSecret)
 	copy(ikm[64:96], roundID[:])
 	copy(ikm[96:], digest[:])
-	r := sampler.Derive(ikm[:], "client")
-	clear(ikm[:])
-	return ClientSeed{r: &r}
+	defer clear(ikm[:])
+	return ClientSeed{r: redact.Hide(sampler.Derive(ikm[:], "client"))}
 }

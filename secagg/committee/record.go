@@ -52,7 +52,7 @@ type VoteRef struct {
 // zero value behaves as erased.
 type Record struct {
 	secret
-	c *content // a pointer, so that printing a struct around it shows an address at most
+	c *content
 }
 
 // content is never changed once a Record points to it.

@@ -29,7 +29,7 @@ type Shares struct {
 	p     secagg.Params
 	k     int
 	r     *ring.Ring
-	sums  [][]uint32 // canonical, in the order of Committee.Held
+	sums  redact.Hidden[[][]uint32] // canonical, in the order of Committee.Held
 	mask  []uint32
 	count int
 }
@@ -43,11 +43,11 @@ func NewShares(p secagg.Params, k int) (*Shares, error) {
 	if k < 0 || k >= p.Committee().Size {
 		return nil, fmt.Errorf("%w: no decryptor %d", ErrShares, k)
 	}
-	s := &Shares{p: p, k: k, r: r, sums: make([][]uint32, p.HeldSets()), mask: make([]uint32, p.N())}
-	for i := range s.sums {
-		s.sums[i] = make([]uint32, p.N())
+	sums := make([][]uint32, p.HeldSets())
+	for i := range sums {
+		sums[i] = make([]uint32, p.N())
 	}
-	return s, nil
+	return &Shares{p: p, k: k, r: r, sums: redact.Hide(sums), mask: make([]uint32, p.N())}, nil
 }
 
 // ringOf returns the ring of p, or ErrParams for the zero value.
@@ -66,10 +66,11 @@ func (s *Shares) Add(seeds secagg.Seeds) error {
 	}
 	b := seeds.Bytes()
 	defer clear(b)
-	for i, sum := range s.sums {
+	for i, sum := range s.sums.Get() {
 		expand.Mask(s.r, (*[32]byte)(b[32*i:]), s.mask)
 		s.r.Add(sum, s.mask)
 	}
+	clear(s.mask)
 	s.count++
 	return nil
 }
@@ -80,8 +81,8 @@ func (s *Shares) Merge(o *Shares) error {
 	if o == nil || o.k != s.k || o.p.Literal() != s.p.Literal() {
 		return fmt.Errorf("%w: shares of another decryptor or other parameters", ErrShares)
 	}
-	for i, sum := range s.sums {
-		s.r.Add(sum, o.sums[i])
+	for i, sum := range s.sums.Get() {
+		s.r.Add(sum, o.sums.Get()[i])
 	}
 	s.count += o.count
 	return nil
@@ -92,8 +93,8 @@ func (s *Shares) Count() int { return s.count }
 
 // Packed returns V_T for every held set, in order, as packed blocks.
 func (s *Shares) Packed() [][]byte {
-	out := make([][]byte, len(s.sums))
-	for i, sum := range s.sums {
+	out := make([][]byte, s.p.HeldSets())
+	for i, sum := range s.sums.Get() {
 		out[i] = make([]byte, s.r.BlockBytes())
 		s.r.Pack(out[i], sum)
 	}
@@ -102,7 +103,7 @@ func (s *Shares) Packed() [][]byte {
 
 // Erase overwrites the sums and makes them those of no reports.
 func (s *Shares) Erase() {
-	for _, sum := range s.sums {
+	for _, sum := range s.sums.Get() {
 		clear(sum)
 	}
 	clear(s.mask)
