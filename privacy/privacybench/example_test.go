@@ -22,7 +22,7 @@ func ExampleSimulateMean() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("error over the central mechanism's: %.2f, wraps: %d\n", result.Ratio, result.Wraps)
+	fmt.Printf("error over the central mechanism's: %.1f, wraps: %d\n", result.Ratio, result.Wraps)
 	// Output:
-	// error over the central mechanism's: 1.01, wraps: 0
+	// error over the central mechanism's: 1.0, wraps: 0
 }
