@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/schema"
@@ -96,21 +95,22 @@ func (c *Charges) CheckBudget() error {
 	return nil
 }
 
-// CheckVehicle returns ErrLimit if the vehicle's participations, all of them
-// counted, break the limits of task p: too many in the scope, or too close in the task.
+// CheckVehicle returns ErrLimit if one more participation, in (task, epoch),
+// would break the limits: too many in the scope, or too close in the task. A participation in
+// (task, epoch) that is charged already is this one and counts once.
 func (c *Charges) CheckVehicle(p schema.Participation, task schema.TaskID, epoch uint64, v schema.VehicleID) error {
-	total := 0
+	total := 1
 	for k, e := range c.epochs {
-		if _, ok := e.vehicles[v]; !ok {
+		if _, ok := e.vehicles[v]; !ok || k == (epochKey{task, epoch}) {
 			continue
 		}
 		total++
-		if k.task == task && k.epoch != epoch && distance(k.epoch, epoch) < uint64(p.MinSeparation) {
+		if k.task == task && distance(k.epoch, epoch) < uint64(p.MinSeparation) {
 			return fmt.Errorf("%w: vehicle %s: epochs %d and %d, at least %d apart", ErrLimit, v, k.epoch, epoch, p.MinSeparation)
 		}
 	}
 	if p.Max > 0 && total > p.Max {
-		return fmt.Errorf("%w: vehicle %s: %d participations, at most %d", ErrLimit, v, total, p.Max)
+		return fmt.Errorf("%w: vehicle %s: participation %d, at most %d", ErrLimit, v, total, p.Max)
 	}
 	return nil
 }
@@ -166,54 +166,97 @@ func LoadReservation(ctx context.Context, s storage.Store, r *Round, id schema.M
 	return x, nil
 }
 
-// LoadCharges counts every reservation of the scope that the store shows.
-// Reservations of rounds that ended void before anything was reserved for a vote are
-// left out. A reservation that does not decode is an error: leaving it out could spend twice.
-func LoadCharges(ctx context.Context, s storage.Store, scope schema.Scope) (*Charges, error) {
+// LoadCharges counts every reservation of the scope that the store shows, each
+// verified with the key of the Collector that its task names, and the task with
+// the privacy owner's. Reservations of rounds that were aborted before any vote
+// are left out. A reservation that does not verify is an error, not a
+// smaller sum: leaving it out could spend twice.
+func LoadCharges(ctx context.Context, s storage.Store, scope schema.Scope, owner schema.PublicKey) (*Charges, error) {
+	l := chargeLoader{store: s, owner: owner, scope: scope.ID(), collectors: map[schema.TaskID]schema.PublicKey{}}
 	c := NewCharges(scope)
-	prefix := ScopePrefix(scope.ID())
-	for info, err := range s.List(ctx, prefix, "") {
+	for info, err := range s.List(ctx, ScopePrefix(l.scope), "") {
 		if err != nil {
 			return nil, err
 		}
-		if !strings.HasSuffix(info.Key, ".json") {
-			continue
-		}
-		raw, err := read(ctx, s, info.Key, schema.MaxObject)
+		r, counts, err := l.load(ctx, info.Key)
 		if err != nil {
 			return nil, err
 		}
-		x, err := schema.Decode[schema.Reservation](raw)
-		if err != nil {
-			return nil, untrusted(info.Key, err)
-		}
-		if voided, err := voidedUncharged(ctx, s, x.Body); err != nil || voided {
-			if err != nil {
-				return nil, err
-			}
+		if !counts {
 			continue
 		}
-		if err := c.Add(x.Body); err != nil {
+		if err := c.Add(r); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
+type chargeLoader struct {
+	store      storage.Store
+	owner      schema.PublicKey
+	scope      schema.ScopeID
+	collectors map[schema.TaskID]schema.PublicKey
+}
+
+func (l chargeLoader) load(ctx context.Context, key string) (r schema.Reservation, counts bool, err error) {
+	raw, err := read(ctx, l.store, key, schema.MaxObject)
+	if err != nil {
+		return r, false, err
+	}
+	x, err := schema.Decode[schema.Reservation](raw)
+	if err != nil {
+		return r, false, untrusted(key, err)
+	}
+	collector, err := l.collector(ctx, x.Body.TaskID)
+	if err != nil {
+		return r, false, err
+	}
+	n := RoundName{x.Body.TaskID, x.Body.Epoch, x.Body.Lane}
+	if err := x.Verify(collector); err != nil || key != ReservationKey(l.scope, n, x.Body.Manifest) || x.Body.Scope != l.scope {
+		return r, false, untrusted(key, errors.Join(errors.New("it is not this scope's reservation of this name"), err))
+	}
+	voided, err := l.voidedUncharged(ctx, x.Body, n, collector)
+	return x.Body, !voided, err
+}
+
+// collector returns the Collector's key of a task of this scope.
+func (l chargeLoader) collector(ctx context.Context, id schema.TaskID) (schema.PublicKey, error) {
+	if k, ok := l.collectors[id]; ok {
+		return k, nil
+	}
+	t, err := load[schema.Task](ctx, l.store, TaskKey(id), l.owner)
+	if err != nil {
+		return schema.PublicKey{}, err
+	}
+	if schema.NewTaskID(t) != id || t.Body.Scope.ID() != l.scope {
+		return schema.PublicKey{}, untrusted(TaskKey(id), errors.New("it is not a task of this scope"))
+	}
+	l.collectors[id] = t.Body.Collector
+	return t.Body.Collector, nil
+}
+
 // voidedUncharged tells whether the reservation's round was aborted before any
 // vote: its receipt is void and names no checkpoint.
-func voidedUncharged(ctx context.Context, s storage.Store, r schema.Reservation) (bool, error) {
-	key := ReceiptKey(RoundName{r.TaskID, r.Epoch, r.Lane})
-	raw, err := read(ctx, s, key, schema.MaxObject)
-	if errors.Is(err, storage.ErrNotExist) {
-		return false, nil
+func (l chargeLoader) voidedUncharged(ctx context.Context, r schema.Reservation, n RoundName, collector schema.PublicKey) (bool, error) {
+	x, err := load[schema.Receipt](ctx, l.store, ReceiptKey(n), collector)
+	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) {
+		return false, nil // no receipt that counts: the charge stays
 	}
-	if err != nil {
-		return false, err
+	b := x.Body
+	return err == nil && b.RoundID == r.RoundID && b.Status == schema.StatusVoid && b.Checkpoint.IsZero(), err
+}
+
+// Admit adds a reservation of round r and returns ErrBudget or ErrLimit if the
+// scope's budget or a vehicle's limit would then be exceeded.
+func (c *Charges) Admit(r *Round, res schema.Reservation) error {
+	if err := c.Add(res); err != nil {
+		return err
 	}
-	x, err := schema.Decode[schema.Receipt](raw)
-	if err != nil || x.Body.RoundID != r.RoundID {
-		return false, nil // not a receipt of this round: the charge stays
+	for _, v := range res.Vehicles {
+		if err := c.CheckVehicle(r.Task.Participation, res.TaskID, res.Epoch, v); err != nil {
+			return err
+		}
 	}
-	return x.Body.Status == schema.StatusVoid && x.Body.Checkpoint.IsZero(), nil
+	return c.CheckBudget()
 }

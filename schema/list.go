@@ -85,10 +85,11 @@ const (
 	ReasonVehicle   = "vehicle"   // not enrolled, or a second report of one vehicle
 	ReasonSignature = "signature" // the vehicle's signature does not verify
 	ReasonBox       = "box"       // the box does not open or does not match its hash or commitment
+	ReasonPiece     = "piece"     // the pieces differ from their signed root
 	ReasonLimit     = "limit"     // the vehicle's participation limit is reached
 )
 
-var reasons = []string{ReasonMissing, ReasonHeader, ReasonVehicle, ReasonSignature, ReasonBox, ReasonLimit}
+var reasons = []string{ReasonMissing, ReasonHeader, ReasonVehicle, ReasonSignature, ReasonBox, ReasonPiece, ReasonLimit}
 
 // Check is a decryptor's signed answer to a candidate list: it accepts all but the refused.
 type Check struct {

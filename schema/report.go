@@ -266,8 +266,7 @@ func (r *Report) VerifyBoxes() error {
 
 // BoxRange returns where decryptor k's box lies in the header object.
 func (r *Report) BoxRange(k int) (offset, length int64) {
-	n := r.Header.boxBytes()
-	return int64(r.Header.boxesOffset() + k*n), int64(n)
+	return r.Header.BoxOffset(k)
 }
 
 // CheckBox compares a box fetched by range with its signed hash.
@@ -290,3 +289,10 @@ func (r *Report) Corr() []byte { return r.raw[len(r.raw)-r.Header.BlockBytes():]
 
 // Bytes returns the whole header object. The caller must not change it.
 func (r *Report) Bytes() []byte { return r.raw }
+
+// BoxOffset returns where decryptor k's box lies in the header object of any
+// report with these parameters. h.Commitments must have its full length.
+func (h Header) BoxOffset(k int) (offset, length int64) {
+	n := h.boxBytes()
+	return int64(h.boxesOffset() + k*n), int64(n)
+}

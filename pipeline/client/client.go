@@ -1,0 +1,153 @@
+// Package client is a vehicle's side of a round: it clips and encodes an
+// update, seals it into one report, keeps the report on disk until the store
+// has all of it, and counts what the vehicle has given.
+//
+// Call [New] with the vehicle's state directory and identity, then
+// [Client.Seal] for each round and [Client.Upload] until it succeeds. A report is durable, as
+// ciphertext, before its first byte is sent; its secrets exist only in memory
+// while it is sealed. Sending again sends the same bytes.
+//
+// The client trusts the privacy owner's key that it was built with and
+// recomputes everything else. It depends neither on Arrow nor on an S3 client.
+package client
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// Errors of this package; others wrap those of pipeline.
+var (
+	// ErrFloor: the task protects less than this vehicle insists on.
+	ErrFloor = errors.New("client: the task is below this vehicle's floor")
+	// ErrEpoch: the vehicle has reported in this epoch or a later one.
+	ErrEpoch = errors.New("client: epoch is not above the last one")
+	// ErrModel: the update starts from a model that the round does not accept.
+	ErrModel = errors.New("client: model is not accepted by the round")
+	// ErrExpired: the round's keys have expired.
+	ErrExpired = errors.New("client: the round has expired")
+)
+
+// Identity is what a vehicle is: its pseudonym in a BudgetScope, its enrolled
+// signing key, and a secret that hedges its randomness. It prints as "[redacted]".
+type Identity struct {
+	ID           schema.VehicleID
+	Key          ed25519.PrivateKey
+	DeviceSecret [32]byte
+}
+
+// String implements fmt.Stringer.
+func (Identity) String() string { return "[redacted]" }
+
+// GoString implements fmt.GoStringer.
+func (Identity) GoString() string { return "[redacted]" }
+
+// Floor is the least protection the vehicle accepts, whatever a task says.
+type Floor struct {
+	MinBatchSize    int     // fewest reports in a list
+	NoiseMultiplier float64 // least z
+}
+
+// Client is one vehicle. It is not safe for concurrent use.
+type Client struct {
+	state *state.Dir
+	id    Identity
+	owner schema.PublicKey
+	floor Floor
+	now   func() time.Time
+}
+
+// Config is everything a client is built from.
+type Config struct {
+	State    *state.Dir       // required; survives power cuts
+	Identity Identity         // required
+	Owner    schema.PublicKey // the pinned key of the privacy owner; required
+	Floor    Floor
+	Now      func() time.Time // default time.Now; only the expiry of keys is compared with it
+}
+
+// New checks the configuration.
+func New(c Config) (*Client, error) {
+	if c.State == nil || len(c.Identity.Key) != ed25519.PrivateKeySize || c.Owner.IsZero() {
+		return nil, errors.New("client: state, identity key and owner key are required")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Client{state: c.State, id: c.Identity, owner: c.Owner, floor: c.Floor, now: c.Now}, nil
+}
+
+// Update is what the vehicle has computed. Values are overwritten by Seal.
+type Update struct {
+	Values []float32 // d values, tensors concatenated in the task's order
+	// ModelHash is H("model"; bytes) of the model the update starts from.
+	ModelHash schema.Digest
+}
+
+// Seal makes this epoch's report for the vehicle's lane and puts it into the
+// outbox. From then on the participation is counted on the device.
+func (c *Client) Seal(ctx context.Context, s storage.Store, task schema.TaskID, epoch uint64, u Update) (*Sealed, error) {
+	plan, err := pipeline.LoadTask(ctx, s, task, c.owner)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkFloor(plan); err != nil {
+		return nil, err
+	}
+	lane := schema.LaneOf(task, epoch, c.id.ID, plan.Task.Batch.Lanes)
+	r, err := pipeline.LoadDescriptor(ctx, s, plan, pipeline.RoundName{Task: task, Epoch: epoch, Lane: lane})
+	if err != nil {
+		return nil, err
+	}
+	return c.SealRound(r, u)
+}
+
+// SealRound is Seal for a round that was loaded already.
+func (c *Client) SealRound(r *pipeline.Round, u Update) (*Sealed, error) {
+	h, err := c.history()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.admit(r, h, u.ModelHash); err != nil {
+		return nil, err
+	}
+	return c.seal(r, h, u.Values)
+}
+
+func (c *Client) checkFloor(p *pipeline.Plan) error {
+	if p.Task.Batch.Min < c.floor.MinBatchSize {
+		return fmt.Errorf("%w: min_batch_size %d, at least %d", ErrFloor, p.Task.Batch.Min, c.floor.MinBatchSize)
+	}
+	if z := float64(p.Task.Privacy.NoiseMultiplier); z < c.floor.NoiseMultiplier {
+		return fmt.Errorf("%w: noise_multiplier %g, at least %g", ErrFloor, z, c.floor.NoiseMultiplier)
+	}
+	return nil
+}
+
+// admit applies the rules of protocol section 1 that only the vehicle can
+// enforce for itself: its floor, epochs that only grow, the participation
+// limits, and a model it has seen announced.
+func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) error {
+	if err := c.checkFloor(r.Plan); err != nil {
+		return err
+	}
+	if schema.LaneOf(r.Name.Task, r.Name.Epoch, c.id.ID, r.Task.Batch.Lanes) != r.Name.Lane {
+		return fmt.Errorf("%w: %s is not this vehicle's lane", pipeline.ErrUntrusted, r.Name)
+	}
+	if c.now().Unix() >= r.Descriptor.KeyExpiry {
+		return fmt.Errorf("%w: at %s", ErrExpired, time.Unix(r.Descriptor.KeyExpiry, 0).UTC().Format(time.RFC3339))
+	}
+	if err := h.admit(r); err != nil {
+		return err
+	}
+	h.learnModel(r)
+	return h.checkModel(r, model)
+}

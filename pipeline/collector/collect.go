@@ -1,0 +1,234 @@
+package collector
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/aggregator"
+	"github.com/veilsum/veilsum/privacy"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/schema/arrowipc"
+	"github.com/veilsum/veilsum/secagg/committee"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// Collected is the outcome of a round.
+type Collected struct {
+	Receipt schema.Receipt
+	// Mean is the decoded mean, tensors concatenated; nil if the receipt was there already or the round is void.
+	Mean []float64
+}
+
+// Collect opens the sum over the certified list and publishes aggregate and
+// receipt. If the round has a receipt, that is the result. A round whose sum can never be
+// opened, or carries too little noise, ends void, and stays charged.
+func (c *Collector) Collect(ctx context.Context, s storage.Store, r *pipeline.Round, progress aggregator.Progress) (*Collected, error) {
+	if err := c.authorized(r.Plan); err != nil {
+		return nil, err
+	}
+	if old, err := pipeline.LoadReceipt(ctx, s, r); err == nil {
+		return &Collected{Receipt: old}, nil
+	} else if !errors.Is(err, storage.ErrNotExist) {
+		return nil, err
+	}
+	cert, err := certified(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := aggregator.ForManifest(ctx, s, r, cert.manifest.Reports, progress)
+	if err != nil {
+		return nil, err
+	}
+	return c.open(ctx, s, r, cert, sum)
+}
+
+// certificate is what t votes agreed on, with all valid answers to it.
+type certificate struct {
+	id         schema.ManifestID
+	checkpoint schema.Digest
+	manifest   schema.Manifest
+	votes      map[int]schema.Signed[schema.Vote]
+	answers    map[int]schema.Signed[schema.Answer]
+}
+
+func certified(ctx context.Context, s storage.Store, r *pipeline.Round) (*certificate, error) {
+	votes, err := pipeline.LoadVotes(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
+	cert := &certificate{votes: votes}
+	if cert.id, cert.checkpoint, err = pipeline.Certified(r, votes); err != nil {
+		return nil, err
+	}
+	if cert.manifest, err = pipeline.LoadManifest(ctx, s, r, cert.id); err != nil {
+		return nil, err
+	}
+	if cert.answers, err = pipeline.LoadAnswers(ctx, s, r, cert.id); err != nil {
+		return nil, err
+	}
+	if n, t := len(cert.answers), r.Task.Committee.Threshold; n < t {
+		return nil, fmt.Errorf("%w: %d answers, %d are needed", pipeline.ErrDecryptors, n, t)
+	}
+	return cert, nil
+}
+
+func (c *Collector) open(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum) (*Collected, error) {
+	var answers []committee.Answer
+	for k, a := range cert.answers {
+		answers = append(answers, committee.Answer{Index: k, Shares: a.Body.Shares})
+	}
+	x := make([]int32, 0, r.Secagg.Values())
+	res, err := committee.Open(r.Secagg, r.ID.Digest, len(cert.manifest.Reports), r.Task.Batch.MaxDishonest, sum.Sum, answers, func(j int, block []int32) error {
+		x = append(x[:min(len(x), j*r.Secagg.N())], block...)
+		return nil
+	})
+	switch {
+	case err == nil:
+		return c.publish(ctx, s, r, cert, sum, x[:r.Secagg.Values()], res)
+	case errors.Is(err, committee.ErrWitness):
+		return c.void(ctx, s, r, cert, "the opened sum carries too little noise")
+	case errors.Is(err, committee.ErrNotOpened) && c.final(r, cert):
+		return c.void(ctx, s, r, cert, "no set of answers opens the sum")
+	case errors.Is(err, committee.ErrNotOpened) || errors.Is(err, committee.ErrAnswers):
+		return nil, fmt.Errorf("%w: %d answers do not open the sum; more may: %w", pipeline.ErrDecryptors, len(answers), err)
+	}
+	return nil, err
+}
+
+// final tells that no further answer can come.
+func (c *Collector) final(r *pipeline.Round, cert *certificate) bool {
+	return len(cert.answers) == r.Task.Committee.Size || c.now().Unix() >= r.Descriptor.KeyExpiry
+}
+
+func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum, x []int32, res committee.Result) (*Collected, error) {
+	enc, err := privacy.NewEncoder(r.Privacy, r.ID.Digest)
+	if err != nil {
+		return nil, err
+	}
+	mean, err := enc.DecodeInt32(x, len(cert.manifest.Reports))
+	if err != nil {
+		return nil, err
+	}
+	meta, err := metadata(r, cert)
+	if err != nil {
+		return nil, err
+	}
+	file, err := arrowipc.EncodeAggregate(r.Task.Tensors, mean, meta)
+	if err != nil {
+		return nil, err
+	}
+	partial, err := aggregator.Store(ctx, s, r, sum)
+	if err != nil {
+		return nil, err
+	}
+	rec := c.receipt(r, cert)
+	rec.Status, rec.Aggregate, rec.AggregateSize, rec.Sum = schema.StatusCommitted, schema.Digest(sha256.Sum256(file)), int64(len(file)), partial
+	rec.Dropped, rec.Confirmed = append([]int{}, res.Dropped...), res.Confirmed
+	rec.WitnessVariance, rec.WitnessFloor = schema.Real(res.WitnessVariance), schema.Real(res.WitnessFloor)
+	if _, err := s.PutOnce(ctx, pipeline.AggregateKey(r.Name, rec.Aggregate), file); err != nil {
+		return nil, err
+	}
+	won, err := c.end(ctx, s, r, rec)
+	if err != nil || won.Status != schema.StatusCommitted || won.Aggregate != rec.Aggregate {
+		return &Collected{Receipt: won}, err
+	}
+	return &Collected{Receipt: won, Mean: mean}, nil
+}
+
+// metadata is deterministic, so that two collectors write the same bytes.
+func metadata(r *pipeline.Round, cert *certificate) (map[string]string, error) {
+	g, err := pipeline.EventGuarantee(r.Event(), r.Task.Scope)
+	if err != nil {
+		return nil, err
+	}
+	real := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	p := r.Task.Privacy
+	return map[string]string{
+		arrowipc.MetaFormat: "veilsum-aggregate/1", arrowipc.MetaRoundID: r.ID.String(), arrowipc.MetaModelVersion: r.Descriptor.ModelHash.String(),
+		arrowipc.MetaEpsilon: real(g.Epsilon), arrowipc.MetaDelta: real(g.Delta), arrowipc.MetaMechanism: p.TrustModel + " " + p.Mechanism,
+		arrowipc.MetaNoiseMultiplier: real(float64(p.NoiseMultiplier)), arrowipc.MetaClippingNorm: real(r.Privacy.ClippingNorm()),
+		arrowipc.MetaReportCount: strconv.Itoa(len(cert.manifest.Reports)), arrowipc.MetaReduction: "mean",
+		arrowipc.MetaDescriptorSHA256: r.ID.String(), arrowipc.MetaProducer: "veilsum",
+	}, nil
+}
+
+func (c *Collector) receipt(r *pipeline.Round, cert *certificate) schema.Receipt {
+	rec := schema.Receipt{
+		Version: schema.Version, TaskID: r.Name.Task, RoundID: r.ID, Epoch: r.Name.Epoch, Lane: r.Name.Lane,
+		Votes: []schema.Digest{}, Answers: []schema.Digest{}, Dropped: []int{}, Event: r.Event(),
+	}
+	if cert == nil {
+		return rec
+	}
+	rec.Manifest, rec.Checkpoint, rec.Reports = cert.id, cert.checkpoint, len(cert.manifest.Reports)
+	for k := range r.Task.Committee.Size {
+		if v, ok := cert.votes[k]; ok && v.Body.Manifest == cert.id && v.Body.Checkpoint == cert.checkpoint {
+			rec.Votes = append(rec.Votes, v.ID())
+		}
+		if a, ok := cert.answers[k]; ok {
+			rec.Answers = append(rec.Answers, a.ID())
+		}
+	}
+	return rec
+}
+
+func (c *Collector) void(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, reason string) (*Collected, error) {
+	rec := c.receipt(r, cert)
+	rec.Status, rec.Reason = schema.StatusVoid, reason
+	won, err := c.end(ctx, s, r, rec)
+	return &Collected{Receipt: won}, err
+}
+
+// end writes the receipt; if another one won, that one counts.
+func (c *Collector) end(ctx context.Context, s storage.Store, r *pipeline.Round, rec schema.Receipt) (schema.Receipt, error) {
+	signed, err := schema.SignBody(rec, c.key)
+	if err != nil {
+		return rec, err
+	}
+	_, err = s.PutOnce(ctx, pipeline.ReceiptKey(r.Name), signed.Bytes())
+	if errors.Is(err, storage.ErrConflict) {
+		return pipeline.LoadReceipt(ctx, s, r)
+	}
+	return rec, err
+}
+
+// ErrVoted: the round cannot be aborted any more, its cost is final.
+var ErrVoted = errors.New("collector: a decryptor has voted; collect the round or let its keys expire")
+
+// Abort ends a round without an aggregate. Nothing is charged if nobody has
+// voted; afterwards only [Collector.Collect] can end it, because an unseen answer may
+// exist, until the keys have expired: then it ends void and charged.
+func (c *Collector) Abort(ctx context.Context, s storage.Store, r *pipeline.Round, reason string) (*Collected, error) {
+	if err := c.authorized(r.Plan); err != nil {
+		return nil, err
+	}
+	if old, err := pipeline.LoadReceipt(ctx, s, r); err == nil {
+		return &Collected{Receipt: old}, fmt.Errorf("%w: %s", pipeline.ErrEnded, old.Status)
+	} else if !errors.Is(err, storage.ErrNotExist) {
+		return nil, err
+	}
+	votes, err := pipeline.LoadVotes(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(votes) == 0 {
+		return c.void(ctx, s, r, nil, reason)
+	}
+	if c.now().Unix() < r.Descriptor.KeyExpiry {
+		return nil, ErrVoted
+	}
+	return c.void(ctx, s, r, charged(votes), reason)
+}
+
+// charged keeps the reservation that was voted for in the receipt.
+func charged(votes map[int]schema.Signed[schema.Vote]) *certificate {
+	cert := &certificate{votes: votes}
+	for _, v := range votes {
+		cert.id, cert.checkpoint = v.Body.Manifest, v.Body.Checkpoint
+	}
+	return cert
+}

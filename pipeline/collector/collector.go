@@ -1,0 +1,159 @@
+// Package collector opens rounds, proposes their lists, and turns the
+// committee's answers into one published aggregate.
+//
+// The order is [Collector.Open], [Collector.Close] (freezes the candidate
+// list), [Collector.Propose] (manifest and reservation) and
+// [Collector.Collect] (opens the sum, writes the aggregate, then the receipt).
+// Each step is idempotent: started again it finds what it wrote and goes on,
+// and two collectors with one key end in one receipt. The collector learns the noisy sum of one
+// list and nothing else; the committee does not trust it.
+package collector
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// Collector holds the signing key that tasks name. It keeps no state of its
+// own: all of it is in the store.
+type Collector struct {
+	key ed25519.PrivateKey
+	now func() time.Time
+}
+
+// New returns a collector. now may be nil; it only decides whether keys have expired.
+func New(key ed25519.PrivateKey, now func() time.Time) (*Collector, error) {
+	if len(key) != ed25519.PrivateKeySize {
+		return nil, errors.New("collector: a signing key is required")
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Collector{key: key, now: now}, nil
+}
+
+func (c *Collector) authorized(p *pipeline.Plan) error {
+	if own := schema.NewPublicKey(c.key); own != p.Task.Collector {
+		return fmt.Errorf("%w: the task's collector is %s, this key is %s", pipeline.ErrTask, p.Task.Collector, own)
+	}
+	return nil
+}
+
+// Opening says what a new round is about.
+type Opening struct {
+	Name        pipeline.RoundName
+	Model       []byte // published for the vehicles; may be empty
+	OldestModel uint64 // earliest epoch whose model is still accepted
+	Snapshot    schema.Digest
+	Deadline    time.Time // advice to vehicles
+	KeyExpiry   time.Time // zero: the earliest expiry of the committee's round keys
+}
+
+// HashModel is H("model"; model), what a descriptor and an update refer to.
+func HashModel(model []byte) schema.Digest { return schema.Hash("model", model) }
+
+// Open publishes the model and the round's descriptor. All decryptors must have published
+// their round key. If the round is open already, that round is returned.
+func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan, o Opening) (*pipeline.Round, error) {
+	if err := c.authorized(p); err != nil {
+		return nil, err
+	}
+	if r, err := pipeline.LoadRound(ctx, s, p, o.Name); !errors.Is(err, storage.ErrNotExist) {
+		return r, err
+	}
+	d, err := c.describe(ctx, s, p, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.PutOnce(ctx, pipeline.ModelKey(o.Name.Task, d.ModelHash), o.Model); err != nil {
+		return nil, err
+	}
+	signed, err := schema.SignBody(*d, c.key)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.PutOnce(ctx, pipeline.DescriptorKey(o.Name), signed.Bytes()); err != nil && !errors.Is(err, storage.ErrConflict) {
+		return nil, err
+	}
+	return pipeline.LoadRound(ctx, s, p, o.Name)
+}
+
+func (c *Collector) describe(ctx context.Context, s storage.Store, p *pipeline.Plan, o Opening) (*schema.Descriptor, error) {
+	if int(o.Name.Lane) >= p.Task.Batch.Lanes {
+		return nil, fmt.Errorf("%w: lane %d, the task has lanes 0 to %d", pipeline.ErrTask, o.Name.Lane, p.Task.Batch.Lanes-1)
+	}
+	if _, err := pipeline.LoadSnapshot(ctx, s, p, o.Snapshot); err != nil {
+		return nil, err
+	}
+	d := &schema.Descriptor{
+		Version: schema.Version, TaskID: o.Name.Task, Epoch: o.Name.Epoch, Lane: o.Name.Lane,
+		ModelHash: HashModel(o.Model), OldestModel: o.OldestModel, Deadline: o.Deadline.Unix(), Snapshot: o.Snapshot,
+	}
+	for k := range p.Task.Committee.Size {
+		key, err := pipeline.LoadRoundKey(ctx, s, p, o.Name, k)
+		if errors.Is(err, storage.ErrNotExist) {
+			return nil, fmt.Errorf("%w: decryptor %d has published no key for round %s", pipeline.ErrNotReady, k, o.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		d.RoundKeys = append(d.RoundKeys, key)
+		if k == 0 || key.Body.Expiry < d.KeyExpiry {
+			d.KeyExpiry = key.Body.Expiry
+		}
+	}
+	return d, expiry(d, o)
+}
+
+// expiry applies the wished key expiry and keeps the deadline before it.
+func expiry(d *schema.Descriptor, o Opening) error {
+	if wish := o.KeyExpiry.Unix(); !o.KeyExpiry.IsZero() {
+		if wish > d.KeyExpiry {
+			return fmt.Errorf("%w: key expiry %s is after that of a round key", pipeline.ErrTask, o.KeyExpiry.UTC().Format(time.RFC3339))
+		}
+		d.KeyExpiry = wish
+	}
+	d.Deadline = min(d.Deadline, d.KeyExpiry)
+	return nil
+}
+
+// Close freezes the list of complete reports as a candidate list for the
+// committee, and returns its identity. Reports that come later miss the round.
+// If a list was frozen already, it is returned.
+func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Round) (schema.Digest, int, error) {
+	if err := c.authorized(r.Plan); err != nil {
+		return schema.Digest{}, 0, err
+	}
+	if err := pipeline.Ended(ctx, s, r); err != nil {
+		return schema.Digest{}, 0, err
+	}
+	lists, err := pipeline.ListCandidates(ctx, s, r)
+	if err != nil {
+		return schema.Digest{}, 0, err
+	}
+	if len(lists) > 0 {
+		l, err := pipeline.LoadCandidates(ctx, s, r, lists[0])
+		return lists[0], len(l.Reports), err
+	}
+	ids, err := pipeline.ListReports(ctx, s, r.Name)
+	if err != nil {
+		return schema.Digest{}, 0, err
+	}
+	if len(ids) < r.Task.Batch.Min {
+		return schema.Digest{}, len(ids), fmt.Errorf("%w: %d reports, min_batch_size is %d", pipeline.ErrNotReady, len(ids), r.Task.Batch.Min)
+	}
+	l := schema.Candidates{Version: schema.Version, RoundID: r.ID, Reports: ids}
+	raw, err := l.Encode()
+	if err != nil {
+		return schema.Digest{}, 0, err
+	}
+	_, err = s.PutOnce(ctx, pipeline.CandidatesKey(r.Name, l.ID()), raw)
+	return l.ID(), len(ids), err
+}

@@ -1,0 +1,196 @@
+package decryptor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/secagg"
+	"github.com/veilsum/veilsum/secagg/committee"
+)
+
+// roundFile is all that a decryptor keeps of one round key, in one file, so
+// that one rename moves it from {key, seeds, H} to {H, V}. It prints as "[redacted]".
+type roundFile struct {
+	Expiry    int64         `json:"expiry"`
+	Coin      schema.Digest `json:"coin"`
+	Published []byte        `json:"published"` // the signed round key
+	// Key is the private key until the first check binds it to a RoundID; then Record holds it.
+	Key      []byte         `json:"key,omitempty"`
+	RoundID  schema.RoundID `json:"round_id"`
+	Record   []byte         `json:"record,omitempty"`
+	Accepted []accepted     `json:"accepted,omitempty"` // sorted; erased with the key
+
+	record committee.Record
+}
+
+// accepted is a report that this decryptor checked, with the seeds of its box.
+type accepted struct {
+	Report  schema.ReportID  `json:"report"`
+	Vehicle schema.VehicleID `json:"vehicle"`
+	Seeds   []byte           `json:"seeds"`
+}
+
+// String implements fmt.Stringer.
+func (*roundFile) String() string { return "[redacted]" }
+
+// String implements fmt.Stringer.
+func (accepted) String() string { return "[redacted]" }
+
+func (f *roundFile) holdsSecrets() bool {
+	return len(f.Key) > 0 || len(f.Accepted) > 0 || f.record.State() == committee.Fresh && len(f.Record) > 0 || f.record.State() == committee.Voted
+}
+
+func (f *roundFile) erase() {
+	f.Key, f.Accepted = nil, nil
+	if len(f.Record) > 0 {
+		f.record = f.record.Erase()
+	}
+}
+
+// bind ties the key to the first round that uses it, for good.
+func (f *roundFile) bind(r *pipeline.Round, k int) error {
+	if len(f.Record) > 0 {
+		if f.RoundID != r.ID {
+			return fmt.Errorf("%w: %s, not %s", ErrForked, f.RoundID.Short(), r.ID.Short())
+		}
+		return nil
+	}
+	if len(f.Key) == 0 {
+		return ErrNoKey
+	}
+	key, err := secagg.ParseRoundKey(r.Secagg.Suite(), f.Key)
+	if err != nil {
+		return err
+	}
+	f.record, err = committee.NewRecord(r.Secagg, k, r.ID.Digest, key)
+	f.RoundID, f.Key = r.ID, nil
+	return err
+}
+
+func fileOf(n pipeline.RoundName) string {
+	return "rounds/" + n.Task.String() + "/" + n.String() + ".json"
+}
+
+func (d *Decryptor) load(p *pipeline.Plan, n pipeline.RoundName) (*roundFile, error) {
+	b, err := d.state.Read(fileOf(n))
+	if err != nil {
+		return nil, err
+	}
+	f := &roundFile{}
+	if err := json.Unmarshal(b, f); err != nil {
+		return nil, damaged(n)
+	}
+	if len(f.Record) > 0 {
+		if f.record, err = committee.DecodeRecord(p.Secagg, f.Record); err != nil {
+			return nil, damaged(n)
+		}
+	}
+	return f, nil
+}
+
+// damaged does not quote the file: it may hold a key.
+func damaged(n pipeline.RoundName) error {
+	return fmt.Errorf("decryptor: state of round %s is damaged: its key counts as lost; do not restore a backup", n)
+}
+
+func (d *Decryptor) encode(f *roundFile) ([]byte, error) {
+	if len(f.Record) > 0 || f.RoundID != (schema.RoundID{}) {
+		b, err := f.record.Encode()
+		if err != nil {
+			return nil, err
+		}
+		f.Record = b
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return nil, errors.New("decryptor: encode round state")
+	}
+	return b, nil
+}
+
+func (d *Decryptor) save(n pipeline.RoundName, f *roundFile) error {
+	b, err := d.encode(f)
+	if err != nil {
+		return err
+	}
+	return d.state.Replace(fileOf(n), b)
+}
+
+func (d *Decryptor) create(n pipeline.RoundName, f *roundFile) error {
+	b, err := d.encode(f)
+	if err != nil {
+		return err
+	}
+	return d.state.Create(fileOf(n), b)
+}
+
+// rounds lists the rounds of a task with a state file.
+func (d *Decryptor) rounds(id schema.TaskID) ([]pipeline.RoundName, error) {
+	files, err := d.state.Names("rounds/" + id.String())
+	if err != nil {
+		return nil, err
+	}
+	var names []pipeline.RoundName
+	for _, f := range files {
+		n := pipeline.RoundName{Task: id}
+		if _, err := fmt.Sscanf(strings.TrimSuffix(f, ".json"), "%d-%d", &n.Epoch, &n.Lane); err == nil {
+			names = append(names, n)
+		}
+	}
+	return names, nil
+}
+
+// memory is what a decryptor remembers beyond single rounds.
+type memory struct {
+	// Serials is the highest snapshot serial accepted, by ScopeID.
+	Serials map[string]uint64 `json:"serials"`
+	// Epochs is the last epoch accepted, by TaskID and lane.
+	Epochs map[string]uint64 `json:"epochs"`
+}
+
+const memoryFile = "memory.json"
+
+func (d *Decryptor) memory() (*memory, error) {
+	m := &memory{Serials: map[string]uint64{}, Epochs: map[string]uint64{}}
+	b, err := d.state.Read(memoryFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("decryptor: %s is damaged: %w", d.state.Path(memoryFile), err)
+	}
+	return m, nil
+}
+
+// accept binds a round that is new to this decryptor: an epoch above the last
+// in its lane and a snapshot not older than the last. The memory is durable
+// before the round's own file says that it was accepted.
+func (d *Decryptor) accept(r *pipeline.Round) error {
+	m, err := d.memory()
+	if err != nil {
+		return err
+	}
+	lane := fmt.Sprintf("%s-%d", r.Name.Task, r.Name.Lane)
+	last, seen := m.Epochs[lane]
+	if seen && r.Name.Epoch < last {
+		return fmt.Errorf("%w: epoch %d after %d in lane %d", ErrForked, r.Name.Epoch, last, r.Name.Lane)
+	}
+	scope := r.Task.Scope.ID().String()
+	if r.Snapshot.Serial < m.Serials[scope] {
+		return fmt.Errorf("%w: serial %d after %d", ErrStale, r.Snapshot.Serial, m.Serials[scope])
+	}
+	m.Epochs[lane], m.Serials[scope] = r.Name.Epoch, r.Snapshot.Serial
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("decryptor: %w", err)
+	}
+	return d.state.Replace(memoryFile, b)
+}

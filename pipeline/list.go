@@ -1,0 +1,74 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// LoadCandidates reads a candidate list of this round.
+func LoadCandidates(ctx context.Context, s storage.Store, r *Round, id schema.Digest) (schema.Candidates, error) {
+	key := CandidatesKey(r.Name, id)
+	raw, err := read(ctx, s, key, schema.MaxObject)
+	if err != nil {
+		return schema.Candidates{}, err
+	}
+	c, err := schema.DecodeCandidates(raw)
+	if err == nil && (c.RoundID != r.ID || c.ID() != id) {
+		err = errors.New("it belongs to another round or differs from its name")
+	}
+	if err != nil {
+		return c, untrusted(key, err)
+	}
+	return c, nil
+}
+
+// ListCandidates returns the identities of all candidate lists of the round.
+func ListCandidates(ctx context.Context, s storage.Store, r *Round) ([]schema.Digest, error) {
+	return listDigests(ctx, s, CandidatesPrefix(r.Name))
+}
+
+// ListManifests returns the identities of all proposed manifests of the round, sorted.
+func ListManifests(ctx context.Context, s storage.Store, r *Round) ([]schema.ManifestID, error) {
+	ids, err := listDigests(ctx, s, ManifestsPrefix(r.Name))
+	all := make([]schema.ManifestID, len(ids))
+	for i, id := range ids {
+		all[i] = schema.ManifestID{Digest: id}
+	}
+	return all, err
+}
+
+func listDigests(ctx context.Context, s storage.Store, prefix string) ([]schema.Digest, error) {
+	var ids []schema.Digest
+	for info, err := range s.List(ctx, prefix, "") {
+		if err != nil {
+			return nil, err
+		}
+		if id, err := schema.ParseDigest(strings.TrimSuffix(info.Key[len(prefix):], ".json")); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// LoadChecks returns the valid checks of a candidate list by decryptor.
+func LoadChecks(ctx context.Context, s storage.Store, r *Round, candidates schema.Digest) (map[int]schema.Signed[schema.Check], error) {
+	return byDecryptor(r, func(k int) (schema.Signed[schema.Check], error) {
+		key := CheckKey(r.Name, candidates, k)
+		c, err := load[schema.Check](ctx, s, key, r.Task.Committee.Keys[k])
+		if err == nil && (c.Body.RoundID != r.ID || c.Body.Index != k || c.Body.Candidates != candidates) {
+			err = untrusted(key, errors.New("it belongs to another round, list or decryptor"))
+		}
+		return c, err
+	})
+}
+
+// SortVehicles sorts pseudonyms by their bytes.
+func SortVehicles(v []schema.VehicleID) {
+	slices.SortFunc(v, func(a, b schema.VehicleID) int { return bytes.Compare(a[:], b[:]) })
+}

@@ -1,0 +1,219 @@
+// Package pipelinetest builds whole fleets with keys, committee and store, so
+// that tests can play rounds. Only tests import it.
+package pipelinetest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/client"
+	"github.com/veilsum/veilsum/pipeline/collector"
+	"github.com/veilsum/veilsum/pipeline/decryptor"
+	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+	"github.com/veilsum/veilsum/storage/mem"
+)
+
+// Fleet is everybody of one task. Fields may be replaced before they are used.
+type Fleet struct {
+	T          testing.TB
+	Store      storage.Store
+	Owner      ed25519.PrivateKey
+	Authority  ed25519.PrivateKey
+	Collector  *collector.Collector
+	CollectKey ed25519.PrivateKey
+	Members    []ed25519.PrivateKey // the decryptors' identities
+	Vehicles   []client.Identity
+	Task       schema.Task
+	TaskID     schema.TaskID
+	Plan       *pipeline.Plan
+	Snapshot   schema.Digest
+	Dir        string // state directories
+	Clock      *time.Time
+}
+
+// Task returns a small valid task without keys: d values in one tensor, batches of 2 to 64.
+func Task(d int) schema.Task {
+	return schema.Task{
+		Name:    "test",
+		Scope:   schema.Scope{Name: "test", Population: "test vehicles", Epsilon: 1000, Delta: 1e-5, Unit: "vehicle", Relation: "zero_out"},
+		Tensors: []schema.Tensor{{Name: "w", DType: "float32", Shape: []int{d}}},
+		Privacy: schema.Privacy{TrustModel: "distributed", Mechanism: "discrete_gaussian", ClippingNorm: 1, NoiseMultiplier: 1, Kappa: 1, KappaInf: 1},
+		Batch:   schema.Batch{Min: 4, Max: 64, MaxDishonest: 1, Lanes: 1},
+
+		Participation: schema.Participation{MinSeparation: 1},
+		Committee:     schema.Committee{Size: 4, Threshold: 3, Malicious: 1},
+		Suite:         2,
+	}
+}
+
+// New makes a fleet of n vehicles for the task, with all keys, a signed task
+// and a snapshot in an in-memory store.
+func New(t testing.TB, n int, task schema.Task) *Fleet {
+	t.Helper()
+	now := time.Unix(1_800_000_000, 0)
+	f := &Fleet{T: t, Store: mem.New(), Owner: key(t), Authority: key(t), CollectKey: key(t), Dir: t.TempDir(), Clock: &now}
+	task.Committee.Keys = nil
+	for range task.Committee.Size {
+		m := key(t)
+		f.Members = append(f.Members, m)
+		task.Committee.Keys = append(task.Committee.Keys, schema.NewPublicKey(m))
+	}
+	task.Collector, task.Authority, task.Owner = schema.NewPublicKey(f.CollectKey), schema.NewPublicKey(f.Authority), schema.NewPublicKey(f.Owner)
+	var err error
+	f.Collector, err = collector.New(f.CollectKey, f.Now)
+	f.must(err)
+	f.addTask(task)
+	for range n {
+		f.Vehicles = append(f.Vehicles, vehicle(t))
+	}
+	f.Enroll(1, f.Vehicles)
+	return f
+}
+
+func (f *Fleet) addTask(task schema.Task) {
+	f.T.Helper()
+	done, err := pipeline.Complete(task)
+	f.must(err)
+	signed, err := schema.SignBody(done, f.Owner)
+	f.must(err)
+	f.Task, f.TaskID = done, schema.NewTaskID(signed)
+	f.Put(pipeline.TaskKey(f.TaskID), signed.Bytes())
+	f.Plan, err = pipeline.LoadTask(context.Background(), f.Store, f.TaskID, schema.NewPublicKey(f.Owner))
+	f.must(err)
+}
+
+// Enroll publishes a snapshot of the vehicles.
+func (f *Fleet) Enroll(serial uint64, vehicles []client.Identity) {
+	f.T.Helper()
+	var list []schema.Enrolled
+	for _, v := range vehicles {
+		list = append(list, schema.Enrolled{ID: v.ID, Key: schema.NewPublicKey(v.Key)})
+	}
+	snap, err := schema.NewSnapshot(f.Task.Scope.ID(), serial, list, f.Authority)
+	f.must(err)
+	f.Snapshot = snap.Root()
+	f.Put(pipeline.SnapshotKey(f.Snapshot), snap.Bytes())
+}
+
+// Put writes an object that must not conflict.
+func (f *Fleet) Put(key string, b []byte) {
+	f.T.Helper()
+	_, err := f.Store.PutOnce(context.Background(), key, b)
+	f.must(err)
+}
+
+// Now is the fleet's clock.
+func (f *Fleet) Now() time.Time { return *f.Clock }
+
+func (f *Fleet) must(err error) {
+	f.T.Helper()
+	if err != nil {
+		f.T.Fatal(err)
+	}
+}
+
+// Client opens vehicle i's client; the test closes its state directory at the end.
+func (f *Fleet) Client(i int) *client.Client {
+	f.T.Helper()
+	c, err := client.New(client.Config{State: f.state(fmt.Sprintf("vehicle-%d", i)), Identity: f.Vehicles[i], Owner: schema.NewPublicKey(f.Owner), Now: f.Now})
+	f.must(err)
+	return c
+}
+
+// Decryptor opens decryptor k, as a process that starts does.
+func (f *Fleet) Decryptor(k int) (*decryptor.Decryptor, func()) {
+	f.T.Helper()
+	dir := f.open(fmt.Sprintf("decryptor-%d", k))
+	d, err := decryptor.New(decryptor.Config{State: dir, Key: f.Members[k], Owner: schema.NewPublicKey(f.Owner), Now: f.Now})
+	f.must(err)
+	return d, func() { dir.Close() }
+}
+
+func (f *Fleet) state(name string) *state.Dir {
+	d := f.open(name)
+	f.T.Cleanup(func() { d.Close() })
+	return d
+}
+
+func (f *Fleet) open(name string) *state.Dir {
+	f.T.Helper()
+	d, err := state.Open(filepath.Join(f.Dir, name), state.WithoutSync())
+	f.must(err)
+	return d
+}
+
+// Name returns the name of a round in lane 0.
+func (f *Fleet) Name(epoch uint64) pipeline.RoundName {
+	return pipeline.RoundName{Task: f.TaskID, Epoch: epoch}
+}
+
+// Open publishes all round keys of an epoch and opens its round in lane 0.
+func (f *Fleet) Open(epoch uint64) *pipeline.Round {
+	f.T.Helper()
+	for k := range f.Members {
+		d, done := f.Decryptor(k)
+		_, err := d.PublishKeys(context.Background(), f.Store, f.TaskID, epoch, epoch, f.Now().Add(time.Hour))
+		done()
+		f.must(err)
+	}
+	r, err := f.Collector.Open(context.Background(), f.Store, f.Plan, collector.Opening{
+		Name: f.Name(epoch), Model: []byte("model"), Snapshot: f.Snapshot, Deadline: f.Now().Add(time.Minute),
+	})
+	f.must(err)
+	return r
+}
+
+// Update returns vehicle i's update: a fixed vector of norm near 1/2.
+func (f *Fleet) Update(i int) client.Update {
+	v := make([]float32, f.Plan.Privacy.Values())
+	for j := range v {
+		v[j] = float32((i*31+j*17)%13-6) / 13 / float32(len(v))
+	}
+	return client.Update{Values: v, ModelHash: collector.HashModel([]byte("model"))}
+}
+
+// Report seals and uploads vehicle i's report.
+func (f *Fleet) Report(r *pipeline.Round, i int) schema.ReportID {
+	f.T.Helper()
+	c := f.Client(i)
+	s, err := c.SealRound(r, f.Update(i))
+	f.must(err)
+	id, err := c.Upload(context.Background(), f.Store, s.File(), nil)
+	f.must(err)
+	return id
+}
+
+// Committee runs a step on the given decryptors.
+func (f *Fleet) Committee(members []int, step func(*decryptor.Decryptor) error) {
+	f.T.Helper()
+	for _, k := range members {
+		d, done := f.Decryptor(k)
+		err := step(d)
+		done()
+		f.must(err)
+	}
+}
+
+func key(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func vehicle(t testing.TB) client.Identity {
+	v := client.Identity{Key: key(t)}
+	rand.Read(v.ID[:])
+	rand.Read(v.DeviceSecret[:])
+	return v
+}
