@@ -16,7 +16,8 @@ import (
 // (8 bytes), continuation marker (4), length (4), a Message.
 func describe(data []byte) ([]schema.Tensor, map[string]string, error) {
 	const message = 16
-	f := &flat{b: data[:min(len(data), 1<<26)]}
+	b := data[:min(len(data), 1<<26)]
+	f := &flat{b: b, left: len(b)}
 	header := f.table(f.ref(message), 2)
 	tensors, meta := f.tensors(header), f.metadata(header, 2)
 	if f.bad || len(tensors) == 0 {
@@ -28,8 +29,9 @@ func describe(data []byte) ([]schema.Tensor, map[string]string, error) {
 // flat reads a FlatBuffer with every offset checked. The first offset that
 // points outside marks the whole as bad; reads after that give zeros.
 type flat struct {
-	b   []byte
-	bad bool
+	b    []byte
+	left int // what texts may still cost: an honest file points at no byte twice
+	bad  bool
 }
 
 // at returns n bytes at pos.
@@ -89,6 +91,12 @@ func (f *flat) vector(pos, id, limit int) (first, n int) {
 // bytes.
 func (f *flat) text(pos, id, limit int) string {
 	first, n := f.vector(pos, id, limit)
+	if f.left -= 4 + n; f.left < 0 {
+		f.bad = true
+	}
+	if f.bad {
+		return ""
+	}
 	return string(f.at(first, n))
 }
 

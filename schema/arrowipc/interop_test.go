@@ -74,7 +74,7 @@ func TestInteropUpdates(t *testing.T) {
 	dir := t.TempDir()
 	python(t, "write", dir)
 	paths, err := filepath.Glob(filepath.Join(dir, "*.arrow"))
-	if err != nil || len(paths) != 2*(3*4+2)+2 {
+	if err != nil || len(paths) != 2*(3*4+3)+2 {
 		t.Fatalf("%d files, %v", len(paths), err)
 	}
 	var want []float32

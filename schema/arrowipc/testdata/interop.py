@@ -119,6 +119,9 @@ def write(folder):
         )
         for codec in ("uncompressed", "zstd"):
             frame.write_ipc(os.path.join(folder, f"polars-{dtype}-{codec}.arrow"), compression=codec)
+        rows = pl.DataFrame({"name": ["b", "w"], "shape": [[2], [2, 3, 4]], "values": [b, w]})
+        rows = rows.cast({"values": pl.List(pl.Float32 if dtype == "float32" else pl.Float64)})
+        rows.write_ipc(os.path.join(folder, f"polarstable-{dtype}.arrow"))
     turned = pa.ExtensionArray.from_storage(
         pa.fixed_shape_tensor(pa.float32(), [4, 3, 2], permutation=[2, 1, 0]), pa.array([w], pa.list_(pa.float32(), 24))
     )
