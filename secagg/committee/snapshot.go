@@ -108,7 +108,10 @@ func (c *content) validate() error {
 	if err != nil {
 		return err
 	}
-	return checkShares(c.p, r, c.shares)
+	if err := checkShares(c.p, r, c.shares); err != nil {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return nil
 }
 
 // decodeHash reads 64 hexadecimal digits.
