@@ -174,3 +174,14 @@ func forms(secret []byte) []string {
 		hex.EncodeToString(head), strings.ToUpper(hex.EncodeToString(head)), string(j[1:8]),
 	}
 }
+
+// TestSuitesSayWhatTheyAre: an audit prints the name.
+func TestSuitesSayWhatTheyAre(t *testing.T) {
+	got := fmt.Sprint(secagg.SuiteHybrid, ", ", secagg.SuiteX25519, ", ", secagg.Suite(9))
+	if want := "ML-KEM-768+X25519, X25519 (not post-quantum), Suite(9)"; got != want {
+		t.Errorf("%s", got)
+	}
+	if !secagg.SuiteHybrid.PostQuantum() || secagg.SuiteX25519.PostQuantum() || secagg.Suite(9).PostQuantum() {
+		t.Error("wrong suite is post-quantum")
+	}
+}
