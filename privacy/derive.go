@@ -125,8 +125,8 @@ func (p Params) RequiredHalfModulus(ringDegree int) float64 {
 	variance := float64(n * float64(p.local*p.local))
 	mean := p.literal.Kappa * n * float64(p.bound) / math.Sqrt(float64(p.window()))
 	gauss, extra := p.extra.capacity(n)
-	variance += gauss
-	rotated := tail*math.Sqrt(float64(mean*mean)+variance) + extra
+	variance += gauss // conversions of products keep machines from fusing them
+	rotated := float64(tail*math.Sqrt(float64(mean*mean)+variance)) + extra
 	if p.literal.Values > ringDegree/16 {
 		return rotated
 	}

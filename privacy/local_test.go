@@ -123,7 +123,7 @@ func TestLibraryValues(t *testing.T) {
 			t.Fatal("a second read gave other noise")
 		}
 	}
-	if x.Digest() != x.Digest() {
+	if first, second := x.Digest(), x.Digest(); first != second {
 		t.Error("the digest is not fixed")
 	}
 	mean, err := e.Decode(sum, 1)

@@ -133,7 +133,8 @@ func TestRelations(t *testing.T) {
 	}{
 		{accountant.AddRemove, round},
 		{accountant.ReplaceOne, accountant.Event{Type: accountant.ZCDP, Rho: 1}},
-		{"", gaussian(1)}, {"substitute", gaussian(1)},
+		{"", gaussian(1)},
+		{"substitute", gaussian(1)},
 	} {
 		if _, err := accountant.Account([]accountant.Event{c.event}, 1e-6, c.relation); !errors.Is(err, accountant.ErrEvent) {
 			t.Errorf("%q of %s: %v", c.relation, c.event.Type, err)

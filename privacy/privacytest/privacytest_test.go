@@ -9,7 +9,8 @@ import (
 )
 
 func TestRepeatable(t *testing.T) {
-	if privacytest.Seed("a") != privacytest.Seed("a") || privacytest.Seed("a") == privacytest.Seed("b") {
+	a, again, b := privacytest.Seed("a"), privacytest.Seed("a"), privacytest.Seed("b")
+	if a != again || a == b {
 		t.Error("seeds are not a function of the name")
 	}
 	x, y := privacytest.Update("u", 10_000, 3), privacytest.Update("u", 10_000, 3)
