@@ -30,7 +30,7 @@ func (s *Store) fail(verb, key string, err error) error {
 	case folderClash(answer.Code):
 		return fmt.Errorf("%w: the server cannot hold %q: an object lies above or below it", storage.ErrKey, key)
 	case answer.StatusCode != 0 || answer.Code != "":
-		return fmt.Errorf("s3: %s %q: %d %s%s", verb, key, answer.StatusCode, word(answer.Code), s.hint(answer.StatusCode))
+		return fmt.Errorf("s3: %s %q: %d %s%s", verb, key, answer.StatusCode, word(answer.Code), s.hint(answer))
 	}
 	var transport *url.Error
 	if errors.As(err, &transport) {
@@ -39,19 +39,24 @@ func (s *Store) fail(verb, key string, err error) error {
 	return fmt.Errorf("s3: %s %q: %w", verb, key, err)
 }
 
-// word keeps what an error code of S3 may consist of.
-func word(code string) string {
-	code = strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == ' ' {
-			return r
-		}
-		return -1
-	}, code)
-	return code[:min(len(code), 64)]
+// word returns what can be an error code or a region of S3: text up to anything
+// else, not too long.
+func word(text string) string {
+	end := strings.IndexFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
+	})
+	if end >= 0 {
+		text = text[:end]
+	}
+	return text[:min(len(text), 64)]
 }
 
-func (s *Store) hint(status int) string {
-	if status != http.StatusForbidden {
+// hint names the two usual mistakes.
+func (s *Store) hint(answer minio.ErrorResponse) string {
+	if answer.Region != "" && answer.Region != s.config.Region {
+		return fmt.Sprintf(" (the bucket is in region %s)", word(answer.Region))
+	}
+	if answer.StatusCode != http.StatusForbidden {
 		return ""
 	}
 	if value, err := s.creds.GetWithContext(nil); err == nil && value.AccessKeyID == "" {

@@ -237,3 +237,67 @@ func TestDeadline(t *testing.T) {
 		t.Errorf("PutOnce: %v; want the deadline", err)
 	}
 }
+
+// TestBodyIsGivenBack: the HTTP client may go on sending a body in the
+// background when the answer comes early. With -race this finds a read of the
+// caller's bytes after PutOnce returned.
+func TestBodyIsGivenBack(t *testing.T) {
+	server, store := openFake(t)
+	if _, err := store.PutOnce(t.Context(), "k", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	server.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		w.WriteHeader(http.StatusPreconditionFailed) // without reading
+		return true
+	}
+	body := make([]byte, 32<<20)
+	if _, err := store.PutOnce(t.Context(), "k", body); !errors.Is(err, storage.ErrConflict) {
+		t.Errorf("PutOnce: %v; want a conflict", err)
+	}
+	for i := range body {
+		body[i] = 1
+	}
+}
+
+// TestHints: the two usual mistakes are named.
+func TestHints(t *testing.T) {
+	server, raw := startFake(t)
+	region := ""
+	server.before = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("X-Amz-Bucket-Region", region)
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	}
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "MINIO_ROOT_USER", "MINIO_ACCESS_KEY"} {
+		t.Setenv(name, "")
+	}
+	none := t.TempDir() + "/none"
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+	t.Setenv("AWS_CONFIG_FILE", none)
+	if _, err := open(t, raw).Stat(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), "no credentials") {
+		t.Errorf("anonymous: %v", err)
+	}
+	region = "eu-central-1"
+	if _, err := open(t, raw).Stat(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), region) {
+		t.Errorf("other region: %v", err)
+	}
+}
+
+// TestPrefixIsPartOfTheKey: S3 limits the name with the prefix to 1024 bytes.
+func TestPrefixIsPartOfTheKey(t *testing.T) {
+	server, raw := startFake(t)
+	store := open(t, storagetest.WithPrefix(t, raw, strings.Repeat("p", 23)))
+	fits := strings.Repeat("s/", 499) + "xx"
+	if _, err := store.PutOnce(t.Context(), fits, nil); err != nil {
+		t.Errorf("1024 bytes: %v", err)
+	}
+	if _, ok := server.objects[strings.Repeat("p", 23)+"/"+fits]; !ok || len(server.objects) != 1 {
+		t.Error("the object is not below the prefix")
+	}
+	if _, err := store.PutOnce(t.Context(), fits+"x", nil); !errors.Is(err, storage.ErrKey) {
+		t.Errorf("1025 bytes: %v; want ErrKey", err)
+	}
+}
