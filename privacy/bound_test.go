@@ -115,28 +115,47 @@ func TestShrinkAndGiveUp(t *testing.T) {
 	}
 }
 
-// TestRetriesAreRare: at the clipping norm, a spread update of 1000 values
-// passes within 16 tries; more than one try happens in a few of a hundred.
-func TestRetriesAreRare(t *testing.T) {
-	const d = 1000
-	e := newEncoder(t, base(d), [32]byte{})
-	again := 0
-	for i := range 100 {
-		x, err := e.Encode(privacytest.Update(fmt.Sprint("retry", i), d, 2), privacytest.Seed(fmt.Sprint(i)))
-		if err != nil {
-			t.Fatal(err)
+// TestConditioningBias: at the clipping norm the condition pulls the mean
+// toward zero along the update, by less than a fifth of a step, and most
+// updates pass at once. Measured 0.04 to 0.1 steps and 4 to 11 percent. The
+// standard error of the mean is at most 1/2 step over sqrt(1000): the limits
+// are 6 of them away, false alarm below 10^-8; the seeds are fixed.
+func TestConditioningBias(t *testing.T) {
+	const trials = 1000
+	for _, d := range []int{5, 64, 1000} {
+		e := newEncoder(t, base(d), [32]byte{1})
+		update := privacytest.Update("conditioning", d, 4)
+		var norm, along float64
+		for _, v := range update {
+			norm += float64(v) * float64(v)
 		}
-		tries, scale := x.Tries()
-		if scale != 1 {
-			t.Fatalf("update %d was shrunk to %g", i, scale)
+		norm = math.Sqrt(norm)
+		again := 0
+		for k := range trials {
+			x, err := e.Encode(append([]float32(nil), update...), privacytest.Seed(fmt.Sprint(k)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tries, scale := x.Tries()
+			if scale != 1 {
+				t.Fatalf("d=%d: shrunk to %g", d, scale)
+			}
+			if tries > 1 {
+				again++
+			}
+			mean, err := e.DecodeInt32(all(x, d)[:d], 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range mean {
+				unit := float64(update[i]) / norm
+				along += (v - unit) * unit * e.Params().Grid() / trials
+			}
 		}
-		if tries > 1 {
-			again++
+		t.Logf("d=%d: %.3f steps along the update, %d of %d rounded again", d, along, again, trials)
+		if along < -0.2 || along > 0.1 || again > trials/4 {
+			t.Errorf("d=%d: %.3f steps along the update, %d of %d rounded again", d, along, again, trials)
 		}
-	}
-	t.Logf("%d of 100 needed more than one try", again)
-	if again > 40 {
-		t.Errorf("%d of 100 needed more than one try", again)
 	}
 }
 

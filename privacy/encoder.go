@@ -63,10 +63,12 @@ func (e *Encoder) Encode(update []float32, seed [32]byte) (*Encoded, error) {
 	x.clipped = e.clipAndRotate(update, squares)
 	key := sampler.NewKey(sampler.Derive(seed[:], "round"))
 	x.rounding = choose(key, update, e.params.bound, e.params.maxInf)
-	if e.params.extra.mechanism == "" {
-		return x, nil
+	if e.params.extra.mechanism != "" {
+		if err := x.addNoise(&e.params); err != nil {
+			return nil, err // never integers without the promised noise
+		}
 	}
-	return x, x.addNoise(&e.params)
+	return x, nil
 }
 
 func totalNorm(squares []float64) float64 {
