@@ -24,19 +24,22 @@ const (
 	partialHead  = 4 + 2 + 2 + 32 + 4*4
 )
 
-func (p Partial) header() Header {
-	return Header{Suite: 1, N: p.N, Q: p.Q, Values: p.Values, PieceBlocks: 1, Size: 2, Threshold: 2, Commitments: make([]Digest, 2)}
-}
-
 func (p Partial) validate() error {
-	h := p.header()
-	if err := h.validate(); err != nil {
+	if err := p.validateSum(); err != nil {
 		return err
 	}
-	if want := (h.Blocks() + 1) * h.BlockBytes(); len(p.Sum) != want {
-		return field("partial", "sum", len(p.Sum), fmt.Sprintf("%d bytes", want))
-	}
 	return sortedReports("partial", p.Reports)
+}
+
+func (p Partial) validateSum() error {
+	if err := checkRing("partial", p.N, p.Q, p.Values); err != nil {
+		return err
+	}
+	h := Header{N: p.N, Q: p.Q, Values: p.Values}
+	if int64(len(p.Sum)) != h.SumBytes() {
+		return field("partial", "sum", len(p.Sum), fmt.Sprintf("%d bytes", h.SumBytes()))
+	}
+	return nil
 }
 
 // Encode returns the bytes of the partial sum.
@@ -58,7 +61,8 @@ func (p Partial) Encode() ([]byte, error) {
 	return append(b, p.Sum...), nil
 }
 
-// DecodePartial reads a partial sum. It does not check that the residues are canonical: secagg.ReadSum does.
+// DecodePartial reads a partial sum, which keeps referring to data. It does not
+// check that the residues are canonical: secagg.ReadSum does.
 func DecodePartial(data []byte) (Partial, error) {
 	if len(data) < partialHead || string(data[:4]) != partialMagic {
 		return Partial{}, fmt.Errorf("%w: not a partial sum", ErrFormat)
@@ -69,20 +73,31 @@ func DecodePartial(data []byte) (Partial, error) {
 	}
 	p := Partial{N: int(le.Uint32(data[40:])), Q: le.Uint32(data[44:]), Values: int(le.Uint32(data[48:]))}
 	p.RoundID.Digest = Digest(data[8:40])
-	n := int(le.Uint32(data[52:]))
-	if n > MaxReports || len(data) < partialHead+32*n || data[6] != 0 || data[7] != 0 {
-		return Partial{}, fmt.Errorf("%w: partial sum of %d reports in %d bytes", ErrFormat, n, len(data))
+	// The count is compared as read: as an int it might be negative.
+	count := le.Uint32(data[52:])
+	if count > MaxReports || len(data)-partialHead < 32*int(count) || data[6] != 0 || data[7] != 0 {
+		return Partial{}, fmt.Errorf("%w: partial sum of %d reports in %d bytes", ErrFormat, count, len(data))
+	}
+	n := int(count)
+	p.Sum = data[partialHead+32*n:]
+	if err := p.validateSum(); err != nil { // before the list is allocated
+		return Partial{}, err
 	}
 	p.Reports = make([]ReportID, n)
 	for i := range p.Reports {
 		p.Reports[i] = ReportID{Digest(data[partialHead+32*i:])}
 	}
-	p.Sum = data[partialHead+32*n:]
-	return p, p.validate()
+	if err := sortedReports("partial", p.Reports); err != nil {
+		return Partial{}, err
+	}
+	return p, nil
 }
 
 // ID returns the SHA-256 of the encoded partial sum, its name in a store.
 func (p Partial) ID() (Digest, error) {
 	b, err := p.Encode()
-	return Digest(sha256.Sum256(b)), err
+	if err != nil {
+		return Digest{}, err
+	}
+	return Digest(sha256.Sum256(b)), nil
 }

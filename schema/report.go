@@ -33,24 +33,44 @@ const (
 	headerFixed = 184
 	// WitnessValues is the fewest positions beyond d in every report.
 	WitnessValues = 256
+	// MaxPieceBlocks bounds K, the packed blocks of one piece.
+	MaxPieceBlocks = 1 << 16
 )
 
 // Bits returns F, the bits of a packed residue.
 func (h Header) Bits() int { return bits.Len32(h.Q - 1) }
 
-// Blocks returns B = ceil((d+256)/N).
-func (h Header) Blocks() int { return (h.Values + WitnessValues + h.N - 1) / h.N }
+// Blocks returns B = ceil((d+256)/N), at most 2^21 + 1.
+func (h Header) Blocks() int {
+	if h.N < 1 {
+		return 0
+	}
+	n := int64(h.N)
+	return int((int64(h.Values) + WitnessValues + n - 1) / n)
+}
 
 // BlockBytes returns the bytes of one packed block, N*F/8.
 func (h Header) BlockBytes() int { return h.N * h.Bits() / 8 }
 
 // Pieces returns the number of pieces.
-func (h Header) Pieces() int { return (h.Blocks() + h.PieceBlocks - 1) / h.PieceBlocks }
+func (h Header) Pieces() int {
+	if h.PieceBlocks < 1 {
+		return 0
+	}
+	return (h.Blocks() + h.PieceBlocks - 1) / h.PieceBlocks
+}
 
-// PieceBytes returns the size of piece i; the last may be shorter.
+// PieceBytes returns the size of piece i; the last may be shorter, and there is
+// nothing outside 0 to Pieces()-1.
 func (h Header) PieceBytes(i int) int {
+	if i < 0 || i >= h.Pieces() {
+		return 0
+	}
 	return min(h.PieceBlocks, h.Blocks()-i*h.PieceBlocks) * h.BlockBytes()
 }
+
+// SumBytes returns the size of a sum of such reports, (B+1)*N*F/8 bytes.
+func (h Header) SumBytes() int64 { return (int64(h.Blocks()) + 1) * int64(h.BlockBytes()) }
 
 func (h Header) sets() int { return binomial(h.Size, h.Threshold-1) }
 
@@ -60,14 +80,6 @@ func (h Header) boxBytes() int {
 		enc = 1120
 	}
 	return enc + 32*binomial(h.Size-1, h.Threshold-1) + 16
-}
-
-func binomial(n, k int) int {
-	r := 1
-	for i := 1; i <= k; i++ {
-		r = r * (n - k + i) / i
-	}
-	return r
 }
 
 // HeaderBytes returns the size of the header alone.
@@ -83,23 +95,26 @@ func (h Header) boxesOffset() int {
 }
 
 func (h Header) validate() error {
+	if err := h.validateFixed(); err != nil {
+		return err
+	}
+	if len(h.Commitments) != h.sets() {
+		return field("header", "commitments", len(h.Commitments), fmt.Sprintf("%d, one for each set of t-1 decryptors", h.sets()))
+	}
+	return nil
+}
+
+// validateFixed checks everything that the header's size depends on.
+func (h Header) validateFixed() error {
 	switch {
 	case h.Suite != 1 && h.Suite != 2:
 		return field("header", "suite", h.Suite, "1 or 2")
-	case h.N != 1024 && h.N != 2048:
-		return field("header", "n", h.N, "1024 or 2048")
-	case h.Q < 1<<15 || h.Q >= 1<<31:
-		return field("header", "q", h.Q, "a modulus of PROTOCOL.md section 2")
-	case h.Values < 1 || h.Values > MaxValues:
-		return field("header", "d", h.Values, "1 to 2^31-1")
-	case h.PieceBlocks < 1 || h.PieceBlocks > 1<<16:
-		return field("header", "piece blocks", h.PieceBlocks, "1 to 65536")
-	case h.Size < 2 || h.Size > MaxCommittee || h.Threshold < 2 || h.Threshold > h.Size:
-		return field("header", "committee", [2]int{h.Size, h.Threshold}, "2 <= t <= n_c <= 16")
-	case len(h.Commitments) != h.sets():
-		return field("header", "commitments", len(h.Commitments), "one for each set of t-1 decryptors")
+	case h.PieceBlocks < 1 || h.PieceBlocks > MaxPieceBlocks:
+		return field("header", "piece_blocks", h.PieceBlocks, "1 to 65536")
+	case !allowedSize(h.Size, h.Threshold):
+		return field("header", "committee", [2]int{h.Size, h.Threshold}, "(n_c,t) that PROTOCOL.md section 2 allows, for example 4, 3")
 	}
-	return nil
+	return checkRing("header", h.N, h.Q, h.Values)
 }
 
 // Encode returns the header's bytes.
@@ -142,16 +157,19 @@ func DecodeHeader(data []byte) (Header, error) {
 	}
 	h.TaskID.Digest, h.RoundID.Digest = Digest(data[8:40]), Digest(data[40:72])
 	if data[118] != 0 || data[119] != 0 {
-		return Header{}, fmt.Errorf("%w: header: padding is not zero", ErrFormat)
+		return Header{}, field("header", "padding", data[118:120], "zero bytes")
 	}
-	if h.Size > MaxCommittee || h.Threshold > h.Size || h.Threshold < 1 || len(data) < h.HeaderBytes() {
-		return Header{}, fmt.Errorf("%w: header: committee (%d,%d) in %d bytes", ErrFormat, h.Size, h.Threshold, len(data))
+	if err := h.validateFixed(); err != nil {
+		return Header{}, err
+	}
+	if len(data) < h.HeaderBytes() {
+		return Header{}, field("header", "size", len(data), fmt.Sprintf("%d bytes", h.HeaderBytes()))
 	}
 	h.Commitments = make([]Digest, h.sets())
 	for i := range h.Commitments {
 		h.Commitments[i] = Digest(data[headerFixed+32*i:])
 	}
-	return h, h.validate()
+	return h, nil
 }
 
 // Report is the header object of one report: everything but the pieces. It is immutable.

@@ -150,7 +150,7 @@ func (t Task) validateRest() error {
 		return field("participation", "min_separation", t.Participation.MinSeparation, "1 or more epochs")
 	case t.Suite != 1 && t.Suite != 2:
 		return field("task", "suite", t.Suite, "1 (ML-KEM-768+X25519) or 2 (X25519)")
-	case t.PieceBlocks < 1 || t.PieceBlocks > 1<<16:
+	case t.PieceBlocks < 1 || t.PieceBlocks > MaxPieceBlocks:
 		return field("task", "piece_blocks", t.PieceBlocks, "1 to 65536 blocks")
 	case t.Collector.IsZero() || t.Authority.IsZero() || t.Owner.IsZero():
 		return field("task", "collector, authority, owner", "one is absent", "three public keys of 64 hexadecimal digits")
@@ -248,12 +248,10 @@ func (b Batch) validate() error {
 	return nil
 }
 
-// MaxCommittee bounds n_c.
-const MaxCommittee = 16
-
 func (c Committee) validate() error {
-	if c.Size < 2 || c.Size > MaxCommittee || c.Threshold < 2 || c.Threshold > c.Size || c.Malicious < 1 || c.Malicious >= c.Threshold {
-		return field("committee", "size, threshold, malicious", [3]int{c.Size, c.Threshold, c.Malicious}, "for example 4, 3, 1")
+	if !AllowedCommittee(c.Size, c.Threshold, c.Malicious) {
+		return field("committee", "size, threshold, malicious", [3]int{c.Size, c.Threshold, c.Malicious},
+			"t > f, 2t - n_c > f and n_c - f >= t with at most 16 decryptors, for example 4, 3, 1")
 	}
 	if len(c.Keys) != c.Size {
 		return field("committee", "keys", len(c.Keys), fmt.Sprintf("%d public keys", c.Size))
