@@ -301,3 +301,21 @@ func TestPrefixIsPartOfTheKey(t *testing.T) {
 		t.Errorf("1025 bytes: %v; want ErrKey", err)
 	}
 }
+
+// TestTakenButInvisible: a key that the server calls taken and does not show is
+// neither ours nor another's: unknown.
+func TestTakenButInvisible(t *testing.T) {
+	server, raw := startFake(t)
+	store := openWith(t, raw, func(c *s3.Config) { c.MaxTries = 3 })
+	if _, err := store.PutOnce(t.Context(), "k", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	server.hide = true
+	outcome, err := store.PutOnce(t.Context(), "k", []byte("x"))
+	if outcome != 0 || err == nil || errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotExist) {
+		t.Errorf("PutOnce: %v, %v; want an unknown outcome", outcome, err)
+	}
+	if have := server.methods(); have != "PUT PUT HEAD PUT HEAD PUT HEAD" {
+		t.Errorf("the server saw %q", have)
+	}
+}
