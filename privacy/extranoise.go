@@ -3,8 +3,6 @@ package privacy
 import (
 	"fmt"
 	"math"
-
-	"github.com/google/differential-privacy/go/v2/noise"
 )
 
 // extraNoise is a library mechanism of the local model. It is added to the
@@ -20,13 +18,6 @@ type extraNoise struct {
 	stdDev    float64
 	clamp     int64 // largest noise kept; 2^-40 of the mass lies beyond
 }
-
-// The library takes (epsilon, delta), not sigma. We ask for a fixed pair and
-// scale the sensitivity: its sigma is linear in that.
-const (
-	askEpsilon = 1.0
-	askDelta   = 1e-6
-)
 
 var tailLaplace = 41 * math.Ln2 // -ln of 2^-41 per side
 
@@ -72,25 +63,4 @@ func (e *extraNoise) add(m []int32, limit int64) error {
 		m[i] = int32(min(max(noisy, -limit), limit))
 	}
 	return nil
-}
-
-func (e *extraNoise) sampler() (func(int64) (int64, error), error) {
-	switch e.mechanism {
-	case Gaussian:
-		// Noise on zero, rounded, then added: a rounded Gaussian added to an
-		// integer is the rounding of the noisy integer, post-processing again.
-		// The float64 entry keeps sigma exact; the integer one takes only
-		// whole sensitivities.
-		g := noise.Gaussian()
-		sensitivity := e.scale / noise.SigmaForGaussian(1, 1, askEpsilon, askDelta)
-		return func(v int64) (int64, error) {
-			x, err := g.AddNoiseFloat64(0, 1, sensitivity, askEpsilon, askDelta)
-			return v + int64(math.Round(x)), err
-		}, nil
-	case Laplace:
-		l := noise.Laplace()
-		return func(v int64) (int64, error) { return l.AddNoiseInt64(v, 1, e.l1, e.epsilon, 0) }, nil
-	default:
-		return nil, fmt.Errorf("%w: no extra noise for %q", ErrParams, e.mechanism)
-	}
 }
