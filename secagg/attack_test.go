@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/veilsum/veilsum/internal/sampler"
 	"github.com/veilsum/veilsum/secagg"
 	"github.com/veilsum/veilsum/secagg/committee"
 	"github.com/veilsum/veilsum/secagg/internal/ring"
@@ -176,6 +177,47 @@ func TestOneSeedTooFewLeavesTheSecretUniform(t *testing.T) {
 	wantError(t, err, committee.ErrNotOpened)
 }
 
+// A client seals under a secret of its own choice, far longer than any that is
+// sampled. Its report is consistent, so every block opens to a plausible sum;
+// only the bound on S refuses it (section 8).
+func TestLongSecretIsRefused(t *testing.T) {
+	f := newFleet(t, literal(2000))
+	r := f.reports(t, 3)
+	answers := f.answers(t, everyone, r...)
+	for e, ok := range map[int32]bool{1: true, 2000: false} {
+		long := slices.Clone(r)
+		long[1].corr = f.shift(t, r[1].corr, 3, uint32(e))
+		long[1].blocks = f.underLongerSecret(t, r[1].blocks, 3, e)
+		_, _, err := f.open(3, 0, f.sum(t, long...), answers)
+		if ok {
+			check(t, err)
+			continue
+		}
+		wantError(t, err, committee.ErrNotOpened)
+	}
+}
+
+// underLongerSecret adds a_j times e*X^i to every block.
+func (f *fleet) underLongerSecret(t tester, blocks []byte, i int, e int32) []byte {
+	t.Helper()
+	rg, err := ring.New(f.p.N(), f.p.Q())
+	check(t, err)
+	s := make([]int32, f.p.N())
+	s[i] = e
+	mul, public := rg.NewScratch(), sampler.NewKey(sampler.Derive(f.roundID[:], "a"))
+	mul.PrepareSecret(s)
+	c, as := make([]uint32, f.p.N()), make([]uint32, f.p.N())
+	size := f.p.BlockBytes()
+	var out []byte
+	for j := range f.p.Blocks() {
+		check(t, rg.UnpackCanonical(c, blocks[j*size:(j+1)*size]))
+		mul.MulA(as, public.Stream(uint64(j)))
+		rg.Add(c, as)
+		out = append(out, f.pack(t, c)...)
+	}
+	return out
+}
+
 // One client of many sends garbage in one block of many: opening refuses,
 // whatever decryptors are dropped.
 func TestOneGarbageBlockAmongMany(t *testing.T) {
@@ -237,6 +279,9 @@ func TestFleetWithoutNoiseIsRefused(t *testing.T) {
 	// The mean square of 1096 witnesses is within 6 standard errors of
 	// n*sigma^2 but with chance 2^-28.
 	want := n * 35.0 * 35.0
+	if floor := 7 * 35 * 35 * (1 - 6*math.Sqrt(2/float64(f.p.Witnesses()))); math.Abs(res.WitnessFloor-floor) > 1e-6*floor {
+		t.Fatalf("floor %.1f with one dishonest of %d, want %.1f", res.WitnessFloor, n, floor)
+	}
 	if tol := 6 * want * math.Sqrt(2/float64(f.p.Witnesses())); math.Abs(res.WitnessVariance-want) > tol {
 		t.Fatalf("witness variance %.0f, want %.0f within %.0f", res.WitnessVariance, want, tol)
 	}

@@ -13,6 +13,9 @@ func DeriveSeed(u [32]byte, deviceSecret []byte, roundID, digest [32]byte) [32]b
 	return deriveClientSeed(u, deviceSecret, roundID, digest).r.Get()
 }
 
+// AddSigned sets c to c + z + m mod q.
+func AddSigned(c []uint32, z, m []int32, q uint32) { addSigned(c, z, m, q) }
+
 // NoiseOf samples z_j again, all N positions.
 func NoiseOf(p Params, seed ClientSeed, j int, z []int32) error {
 	noise, err := p.c.noise()

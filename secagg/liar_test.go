@@ -120,6 +120,7 @@ func TestAnswersThatDoNotSuffice(t *testing.T) {
 		"none":      nil,
 		"t-1":       all[:2],
 		"one twice": {all[0], all[1], all[1]},
+		"one more":  append(slices.Clone(all), all[3]),
 		"unknown":   {all[0], all[1], {Index: 4, Shares: all[2].Shares}},
 		"negative":  {all[0], all[1], {Index: -1, Shares: all[2].Shares}},
 		"beyond 64": {all[0], all[1], {Index: 1 << 20, Shares: all[2].Shares}},
@@ -127,6 +128,27 @@ func TestAnswersThatDoNotSuffice(t *testing.T) {
 		if _, _, err := f.open(2, 0, sum, answers); !errors.Is(err, committee.ErrAnswers) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A malformed answer is one of the f liars: what it uses up is not there to
+// explain the other answers away, so the second liar is convicted, too,
+// although it differs from a single honest decryptor only.
+func TestMalformedAnswerCountsAsALiar(t *testing.T) {
+	l := literal(300)
+	l.Committee = secagg.Committee{Size: 7, Threshold: 5, Malicious: 2}
+	f := newFleet(t, l)
+	r := f.reports(t, 2)
+	all := f.answers(t, []int{0, 1, 2, 3, 4, 5, 6}, r...)
+	all[5].Shares = nil
+	set := slices.IndexFunc(l.Committee.Sets(), func(s []int) bool { return slices.Equal(s, []int{1, 2, 3, 4}) })
+	place := slices.Index(l.Committee.Held(6), set)
+	all[6].Shares[place] = f.shift(t, all[6].Shares[place], 0, 1)
+	x, res, err := f.open(2, 0, f.sum(t, r...), all)
+	check(t, err)
+	f.exact(t, x, res)
+	if !slices.Equal(res.Convicted, []int{5, 6}) || !slices.Equal(res.Used, []int{0, 1, 2, 3, 4}) {
+		t.Fatalf("convicted %v, used %v", res.Convicted, res.Used)
 	}
 }
 

@@ -138,6 +138,30 @@ func TestLargestValuesSealExactly(t *testing.T) {
 	})
 }
 
+// TestAddSignedIsCanonical compares with plain remainders, at the edges above
+// all: sums that are 0 mod Q are where a quotient estimate is one too small.
+func TestAddSignedIsCanonical(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := rapid.SampledFrom(secagg.Moduli()).Draw(t, "modulus").Q
+		half := int32(q / 2)
+		c := rapid.Uint32Range(0, q-1).Draw(t, "c")
+		m := rapid.OneOf(rapid.Int32Range(-half, half), rapid.SampledFrom([]int32{-half, 0, half})).Draw(t, "m")
+		z := rapid.Int32().Draw(t, "z")
+		if rapid.Bool().Draw(t, "zero") {
+			z = -m - int32(c)
+		}
+		want := (int64(c) + int64(z) + int64(m)) % int64(q)
+		if want < 0 {
+			want += int64(q)
+		}
+		got := []uint32{c}
+		secagg.AddSigned(got, []int32{z}, []int32{m}, q)
+		if int64(got[0]) != want {
+			t.Fatalf("%d + %d + %d mod %d = %d, want %d", c, z, m, q, got[0], want)
+		}
+	})
+}
+
 // TestSealStopsAtErrors: the caller's errors come back, and no later block.
 func TestSealStopsAtErrors(t *testing.T) {
 	f := newFleet(t, literal(5000))

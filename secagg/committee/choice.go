@@ -35,7 +35,7 @@ type ballot struct {
 	position  [][]int    // position[k][i] is the place of set i among those k holds, -1 if none
 	given     members    // well-formed answers
 	malformed members
-	conflicts []members // conflicts[k]: who disagrees with k on a set they share
+	conflicts []members // conflicts[k]: who above k disagrees with it on a set they share
 }
 
 // newBallot sorts the answers. A malformed one (wrong lengths, residue of Q or
@@ -95,7 +95,6 @@ func (b *ballot) compare() {
 				one, other := b.share(k, i), b.share(l, i)
 				if one != nil && other != nil && !bytes.Equal(one, other) {
 					b.conflicts[k] |= 1 << l
-					b.conflicts[l] |= 1 << k
 				}
 			}
 		}

@@ -189,6 +189,9 @@ func TestEraseEndsEverything(t *testing.T) {
 		wantError(t, err, committee.ErrErased)
 		_, err = r.Key()
 		wantError(t, err, committee.ErrErased)
+		if committee.KeyInMemory(r) {
+			t.Error("the key is still there")
+		}
 		if r.State() != committee.Erased {
 			t.Errorf("state %v", r.State())
 		}
