@@ -11,6 +11,9 @@ type Config struct {
 	// Partition and Slices cut the training rows into vehicles.
 	Partition Partition
 	Slices    int
+	// Vehicles, if not 0, replaces Slices: the sources (owners, recordings) are cut
+	// into this many vehicles in all, or fewer where the rows run out.
+	Vehicles int
 	// Rounds is the number of rounds, at least 1. Each vehicle may take part in all.
 	Rounds int
 	// LocalSteps is the number of full-batch gradient steps a vehicle makes, at least
@@ -69,7 +72,8 @@ func (c Config) validate() error {
 		field string
 		ok    bool
 	}{
-		{"Slices", c.Slices >= 1 && c.Slices <= 1<<20},
+		{"Slices", c.Vehicles != 0 || c.Slices >= 1 && c.Slices <= 1<<20},
+		{"Vehicles", c.Vehicles >= 0 && c.Vehicles <= 1<<20},
 		{"Rounds", c.Rounds >= 1 && c.Rounds <= 1<<20},
 		{"LocalSteps", c.LocalSteps >= 1 && c.LocalSteps <= 1<<20},
 		{"LocalRate", positive(c.LocalRate)},

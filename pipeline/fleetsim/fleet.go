@@ -27,7 +27,7 @@ func New(config Config, data *Dataset) (*Fleet, error) {
 	if err := data.validate(); err != nil {
 		return nil, err
 	}
-	vehicles, err := config.Partition.cut(data, config.Slices)
+	vehicles, err := config.cut(data)
 	if err != nil {
 		return nil, err
 	}

@@ -280,3 +280,23 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("short mean: %v", err)
 	}
 }
+
+func TestVehiclesReplacesSlices(t *testing.T) {
+	for partition, want := range map[fleetsim.Partition]int{fleetsim.ByOwner: 50, fleetsim.ByRecording: 50, fleetsim.ByShards: 50} {
+		c := config()
+		c.Partition, c.Slices, c.Vehicles = partition, 0, want
+		fleet := newFleet(t, c)
+		rows := 0
+		for v := range fleet.Vehicles() {
+			rows += fleet.RowsOf(v)
+		}
+		if fleet.Vehicles() != want || rows != 432 {
+			t.Errorf("%v: %d vehicles with %d rows, want %d with 432", partition, fleet.Vehicles(), rows, want)
+		}
+	}
+	c := config()
+	c.Vehicles = 5 // six owners
+	if _, err := fleetsim.New(c, clusters(t)); !errors.Is(err, fleetsim.ErrConfig) {
+		t.Errorf("fewer vehicles than owners: %v", err)
+	}
+}

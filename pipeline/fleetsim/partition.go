@@ -39,24 +39,47 @@ func (p Partition) String() string {
 }
 
 // cut returns the rows of each vehicle; no vehicle is empty.
-func (p Partition) cut(data *Dataset, parts int) ([][]int, error) {
+func (c Config) cut(data *Dataset) ([][]int, error) {
 	train, _ := data.split()
-	var vehicles [][]int
+	var sources [][][]int // of each owner, or recording, the recordings to cut
 	switch {
-	case p == ByOwner && data.Owner != nil && data.Recording != nil:
+	case c.Partition == ByOwner && data.Owner != nil && data.Recording != nil:
 		for _, rows := range groups(train, data.Owner) {
-			vehicles = append(vehicles, interleave(groups(rows, data.Recording), parts)...)
+			sources = append(sources, groups(rows, data.Recording))
 		}
-	case p == ByRecording && data.Recording != nil:
+	case c.Partition == ByRecording && data.Recording != nil:
 		for _, rows := range groups(train, data.Recording) {
-			vehicles = append(vehicles, interleave([][]int{rows}, parts)...)
+			sources = append(sources, [][]int{rows})
 		}
-	case p == ByShards:
-		vehicles = deal(train, data.Labels, parts)
+	case c.Partition == ByShards:
+		return notEmpty(deal(train, data.Labels, c.parts(0, 1))), nil
 	default:
-		return nil, fmt.Errorf("%w: partition %v does not suit this data set", ErrConfig, p)
+		return nil, fmt.Errorf("%w: partition %v does not suit this data set", ErrConfig, c.Partition)
 	}
-	return slices.DeleteFunc(vehicles, func(rows []int) bool { return len(rows) == 0 }), nil
+	if c.Vehicles != 0 && c.Vehicles < len(sources) {
+		return nil, fmt.Errorf("%w: %d vehicles, but the data has %d sources and each is at least one", ErrConfig, c.Vehicles, len(sources))
+	}
+	var vehicles [][]int
+	for i, recordings := range sources {
+		vehicles = append(vehicles, interleave(recordings, c.parts(i, len(sources)))...)
+	}
+	return notEmpty(vehicles), nil
+}
+
+// parts returns into how many vehicles a source is cut.
+func (c Config) parts(source, sources int) int {
+	if c.Vehicles == 0 {
+		return c.Slices
+	}
+	n := c.Vehicles / sources
+	if source < c.Vehicles%sources {
+		n++
+	}
+	return n
+}
+
+func notEmpty(vehicles [][]int) [][]int {
+	return slices.DeleteFunc(vehicles, func(rows []int) bool { return len(rows) == 0 })
 }
 
 // groups collects rows by their key, groups in the order of the keys.
