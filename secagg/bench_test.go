@@ -73,18 +73,24 @@ func BenchmarkOpen(b *testing.B) {
 	perValue(b, benchValues)
 }
 
-// BenchmarkDecryptor is a decryptor's work for one client: open its box, check
-// the commitments, add the masks. The target is twice Bare.
+// BenchmarkDecryptor is a decryptor's work for one client: verify a signature,
+// open the box, check the commitments, add the masks. The target is twice Bare.
 func BenchmarkDecryptor(b *testing.B) {
 	for _, suite := range []secagg.Suite{secagg.SuiteHybrid, secagg.SuiteX25519} {
 		l := literal(1)
 		l.Suite = suite
 		f := newFleet(b, l)
 		r := f.report(b, 0)
-		b.Run(suite.String()+"/OpenAndAdd", func(b *testing.B) {
+		b.Run(suite.String()+"/CheckAndAdd", func(b *testing.B) {
 			sh, err := committee.NewShares(f.p, 0)
 			check(b, err)
+			public, private, err := ed25519.GenerateKey(nil)
+			check(b, err)
+			sig := ed25519.Sign(private, r.id[:])
 			for b.Loop() {
+				if !ed25519.Verify(public, r.id[:], sig) {
+					b.Fatal("signature")
+				}
 				seeds, err := secagg.OpenBox(f.p, 0, f.keys[0], f.roundID, r.id, r.boxes[0], r.coms)
 				check(b, err)
 				check(b, sh.Add(seeds))
