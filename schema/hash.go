@@ -51,7 +51,8 @@ func (d Digest) IsZero() bool { return d == Digest{} }
 // MarshalText implements encoding.TextMarshaler.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler; only 64 hexadecimal digits are accepted.
+// UnmarshalText implements encoding.TextUnmarshaler; only 64 lower-case
+// hexadecimal digits are accepted, so that an object has one name.
 func (d *Digest) UnmarshalText(text []byte) error { return unhex(d[:], text) }
 
 // ParseDigest reads the text form of a Digest.
@@ -65,10 +66,13 @@ func unhex(dst, text []byte) error {
 	if len(text) != 2*len(dst) {
 		return fmt.Errorf("%w: want %d hexadecimal digits, have %d", ErrFormat, 2*len(dst), len(text))
 	}
-	if _, err := hex.Decode(dst, text); err != nil {
-		return fmt.Errorf("%w: not hexadecimal", ErrFormat)
+	for _, c := range text { // hex.Decode takes upper case, too
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return fmt.Errorf("%w: %q is not a lower-case hexadecimal digit", ErrFormat, c)
+		}
 	}
-	return nil
+	_, err := hex.Decode(dst, text)
+	return err
 }
 
 // VehicleID is a vehicle's pseudonym inside one BudgetScope: 16 random bytes
@@ -133,7 +137,8 @@ func writeField(w io.Writer, field []byte) {
 }
 
 // Sign is Sig(label; fields) of PROTOCOL.md section 1: Ed25519 over
-// Hash("sig/"+label, fields...).
+// Hash("sig/"+label, fields...). It panics, as crypto/ed25519 does, if key has not
+// ed25519.PrivateKeySize bytes; [SignBody], [NewReport] and [NewSnapshot] return an error instead.
 func Sign(key ed25519.PrivateKey, label string, fields ...[]byte) Signature {
 	h := Hash("sig/"+label, fields...)
 	return Signature(ed25519.Sign(key, h[:]))

@@ -2,7 +2,6 @@ package schema
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 )
 
@@ -32,8 +31,11 @@ func (c Candidates) ID() Digest {
 }
 
 func (c Candidates) validate() error {
-	if c.Version != Version {
-		return fmt.Errorf("%w: candidates.version %d", ErrVersion, c.Version)
+	if err := version("candidates", c.Version); err != nil {
+		return err
+	}
+	if err := present("candidates", named{"round_id", c.RoundID.Digest}); err != nil {
+		return err
 	}
 	return sortedReports("candidates", c.Reports)
 }
@@ -42,21 +44,23 @@ func (c Candidates) validate() error {
 func DecodeCandidates(data []byte) (Candidates, error) {
 	var c Candidates
 	if len(data) > MaxObject {
-		return c, fmt.Errorf("%w: candidates: %d bytes", ErrFormat, len(data))
+		return Candidates{}, field("candidates", "size", len(data), "at most 2^27 bytes")
 	}
-	if err := strict(data, &c); err != nil {
-		return c, fmt.Errorf("%w: candidates: %w", ErrFormat, err)
+	if err := decodeCanonical(data, &c, listBytesPerComma); err != nil {
+		return Candidates{}, wrong("candidates", data, err)
 	}
-	again, err := c.Encode()
-	if err == nil && !bytes.Equal(again, data) {
-		err = fmt.Errorf("%w: candidates: not in canonical form", ErrFormat)
+	if err := c.validate(); err != nil {
+		return Candidates{}, err
 	}
-	return c, err
+	return c, nil
 }
+
+// listBytesPerComma is below the 67 bytes of a ReportID, its quotes and its comma.
+const listBytesPerComma = 60
 
 func sortedReports(object string, ids []ReportID) error {
 	if len(ids) < 1 || len(ids) > MaxReports {
-		return field(object, "reports", len(ids), "1 to 2^20")
+		return field(object, "reports", len(ids), "1 to 2^20 identifiers")
 	}
 	if !slices.IsSortedFunc(ids, CompareReports) {
 		return field(object, "reports", "the list", "sorted identifiers")
@@ -103,15 +107,21 @@ type Check struct {
 func (Check) label() string { return "check" }
 func (Check) maxBytes() int { return MaxObject }
 
+// A refusal has two commas and at least 100 bytes.
+func (Check) bytesPerComma() int { return 45 }
+
 func (c Check) validate() error {
-	if c.Version != Version {
-		return fmt.Errorf("%w: check.version %d", ErrVersion, c.Version)
+	if err := version("check", c.Version); err != nil {
+		return err
 	}
-	if c.Index < 0 || c.Index >= MaxCommittee {
-		return field("check", "index", c.Index, "0 to 15")
+	if err := index("check", c.Index); err != nil {
+		return err
+	}
+	if err := present("check", named{"round_id", c.RoundID.Digest}, named{"candidates", c.Candidates}); err != nil {
+		return err
 	}
 	if c.Refused == nil || len(c.Refused) > MaxReports {
-		return field("check", "refused", len(c.Refused), "a list of at most 2^20")
+		return field("check", "refused", len(c.Refused), "a list of at most 2^20, not null")
 	}
 	for i, r := range c.Refused {
 		if !slices.Contains(reasons, r.Reason) || i > 0 && CompareReports(c.Refused[i-1].Report, r.Report) >= 0 {
@@ -128,12 +138,16 @@ type Manifest struct {
 	Reports []ReportID `json:"reports"` // sorted, distinct
 }
 
-func (Manifest) label() string { return "manifest" }
-func (Manifest) maxBytes() int { return MaxObject }
+func (Manifest) label() string      { return "manifest" }
+func (Manifest) maxBytes() int      { return MaxObject }
+func (Manifest) bytesPerComma() int { return listBytesPerComma }
 
 func (m Manifest) validate() error {
-	if m.Version != Version {
-		return fmt.Errorf("%w: manifest.version %d", ErrVersion, m.Version)
+	if err := version("manifest", m.Version); err != nil {
+		return err
+	}
+	if err := present("manifest", named{"round_id", m.RoundID.Digest}); err != nil {
+		return err
 	}
 	return sortedReports("manifest", m.Reports)
 }

@@ -38,24 +38,82 @@ type Receipt struct {
 	WitnessFloor    Real `json:"witness_floor"`
 }
 
-func (Receipt) label() string { return "receipt" }
-func (Receipt) maxBytes() int { return 64 << 10 }
+func (Receipt) label() string      { return "receipt" }
+func (Receipt) maxBytes() int      { return 64 << 10 }
+func (Receipt) bytesPerComma() int { return 1 } // dropped holds single digits; 64 KiB bound it anyway
 
 func (r Receipt) validate() error {
-	if r.Version != Version {
-		return fmt.Errorf("%w: receipt.version %d", ErrVersion, r.Version)
+	if err := version("receipt", r.Version); err != nil {
+		return err
 	}
-	if r.Votes == nil || r.Answers == nil || r.Dropped == nil {
-		return field("receipt", "votes, answers, dropped", "null", "lists")
+	if err := present("receipt", named{"task_id", r.TaskID.Digest}, named{"round_id", r.RoundID.Digest}); err != nil {
+		return err
 	}
-	if len(r.Reason) > 1024 || r.Reports < 0 || r.Reports > MaxReports || len(r.Votes) > MaxCommittee || len(r.Answers) > MaxCommittee || len(r.Dropped) > MaxCommittee {
-		return field("receipt", "reason, reports, lists", r.Reports, "values within the format's bounds")
+	if err := r.Event.validate("receipt.event"); err != nil {
+		return err
 	}
+	if err := r.validateLists(); err != nil {
+		return err
+	}
+	switch r.Status {
+	case StatusCommitted:
+		return r.validateCommitted()
+	case StatusVoid:
+		return r.validateVoid()
+	}
+	return field("receipt", "status", fmt.Sprintf("%.20q", r.Status), `"committed" or "void"`)
+}
+
+func (r Receipt) validateLists() error {
 	switch {
-	case r.Status == StatusCommitted && r.Reason == "" && !r.Aggregate.IsZero() && r.AggregateSize > 0 && r.Reports > 0 && !r.Checkpoint.IsZero():
-		return nil
-	case r.Status == StatusVoid && r.Reason != "" && r.Aggregate.IsZero() && r.AggregateSize == 0:
-		return nil
+	case r.Reports < 0 || r.Reports > MaxReports:
+		return field("receipt", "reports", r.Reports, "0 to 2^20")
+	case r.Votes == nil || len(r.Votes) > MaxCommittee:
+		return field("receipt", "votes", len(r.Votes), "a list of at most 16, not null")
+	case r.Answers == nil || len(r.Answers) > MaxCommittee:
+		return field("receipt", "answers", len(r.Answers), "a list of at most 16, not null")
+	case r.Dropped == nil || len(r.Dropped) > MaxCommittee:
+		return field("receipt", "dropped", len(r.Dropped), "a list of at most 16, not null")
 	}
-	return field("receipt", "status", fmt.Sprintf("%.20q", r.Status), "committed with an aggregate, or void with a reason")
+	for i, k := range r.Dropped {
+		if index("receipt", k) != nil || i > 0 && r.Dropped[i-1] >= k {
+			return field("receipt", "dropped", r.Dropped, "sorted, distinct indices of decryptors")
+		}
+	}
+	return nil
+}
+
+func (r Receipt) validateCommitted() error {
+	switch {
+	case r.Reason != "":
+		return field("receipt", "reason", fmt.Sprintf("%.20q", r.Reason), "none if committed")
+	case r.Aggregate.IsZero() || r.AggregateSize < 1:
+		return field("receipt", "aggregate", r.AggregateSize, "the hash and size of an aggregate if committed")
+	case r.Reports < 2:
+		return field("receipt", "reports", r.Reports, "2 or more if committed")
+	case len(r.Votes) < 2 || len(r.Answers) < 2:
+		return field("receipt", "votes, answers", [2]int{len(r.Votes), len(r.Answers)}, "at least 2 of each if committed")
+	case !(r.WitnessFloor >= 0 && r.WitnessVariance >= r.WitnessFloor):
+		return field("receipt", "witness_variance, witness_floor", [2]float64{float64(r.WitnessVariance), float64(r.WitnessFloor)}, "0 <= floor <= variance if committed")
+	}
+	return present("receipt", named{"manifest", r.Manifest.Digest}, named{"checkpoint", r.Checkpoint}, named{"sum", r.Sum})
+}
+
+func (r Receipt) validateVoid() error {
+	if r.Reason == "" {
+		return field("receipt", "reason", `""`, "why the round is void")
+	}
+	if err := prose("receipt", "reason", r.Reason); err != nil {
+		return err
+	}
+	if !r.Aggregate.IsZero() || r.AggregateSize != 0 || !r.Sum.IsZero() || len(r.Dropped) > 0 || r.Confirmed || r.WitnessVariance != 0 || r.WitnessFloor != 0 {
+		return field("receipt", "aggregate", r.AggregateSize, "no trace of an opened sum if void")
+	}
+	// No checkpoint means that nothing is charged. It would be a lie after any vote.
+	voted := len(r.Votes) > 0 && !r.Manifest.IsZero()
+	unused := len(r.Votes) == 0 && len(r.Answers) == 0 && r.Manifest.IsZero() && r.Reports == 0
+	if charged := !r.Checkpoint.IsZero(); charged && !voted || !charged && !unused {
+		return field("receipt", "checkpoint", r.Checkpoint.Short(), "zero if nobody voted, else the checkpoint that was voted for")
+	}
+	return nil
 }

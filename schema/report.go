@@ -213,8 +213,11 @@ func NewReport(h Header, boxes [][]byte, corr []byte, key ed25519.PrivateKey) (*
 	if err != nil {
 		return nil, err
 	}
-	if len(boxes) != h.Size {
-		return nil, field("report", "boxes", len(boxes), "one for each decryptor")
+	if err := h.checkParts(boxes, corr); err != nil {
+		return nil, err
+	}
+	if err := checkKey(key); err != nil {
+		return nil, err
 	}
 	id := NewReportID(raw)
 	hashes := make([]Digest, len(boxes))
@@ -227,7 +230,24 @@ func NewReport(h Header, boxes [][]byte, corr []byte, key ed25519.PrivateKey) (*
 	return DecodeReport(append(append(raw, slices.Concat(boxes...)...), corr...))
 }
 
-// DecodeReport reads a whole header object and checks H(corr). The signature
+// checkParts keeps one part from being read as the start of the next.
+func (h Header) checkParts(boxes [][]byte, corr []byte) error {
+	if len(boxes) != h.Size {
+		return field("report", "boxes", len(boxes), fmt.Sprintf("%d, one for each decryptor", h.Size))
+	}
+	for k, b := range boxes {
+		if len(b) != h.boxBytes() {
+			return field("report", fmt.Sprintf("box %d", k), len(b), fmt.Sprintf("%d bytes", h.boxBytes()))
+		}
+	}
+	if len(corr) != h.BlockBytes() {
+		return field("report", "corr", len(corr), fmt.Sprintf("%d bytes", h.BlockBytes()))
+	}
+	return nil
+}
+
+// DecodeReport reads a whole header object, keeps referring to data, which the
+// caller must not change, and checks H(corr). The signature
 // and the boxes' hashes are checked by [Report.Verify] and [Report.Box].
 func DecodeReport(data []byte) (*Report, error) {
 	r, err := DecodeReportHead(data)
@@ -235,7 +255,7 @@ func DecodeReport(data []byte) (*Report, error) {
 		return nil, err
 	}
 	if len(data) != r.Header.ObjectBytes() {
-		return nil, fmt.Errorf("%w: report of %d bytes, want %d", ErrFormat, len(data), r.Header.ObjectBytes())
+		return nil, field("report", "size", len(data), fmt.Sprintf("%d bytes", r.Header.ObjectBytes()))
 	}
 	r.raw = data
 	if !HashCorr(r.Corr()).Equal(r.Header.CorrHash) {
@@ -247,16 +267,20 @@ func DecodeReport(data []byte) (*Report, error) {
 // HeadBytes is enough to hold the head of any report: header, box hashes and signature.
 const HeadBytes = headerFixed + 32*12870 + 32*MaxCommittee + ed25519.SignatureSize
 
+// MaxReportBytes is enough to hold any header object: the head, 16 boxes with
+// 6435 seeds each, and a block of 2048 residues of 31 bits.
+const MaxReportBytes = HeadBytes + MaxCommittee*(1120+32*maxShares+16) + 2048*31/8
+
 // DecodeReportHead reads header, box hashes and signature from the start of a
-// header object. [Report.Box] and [Report.Corr] must not be called on the result:
-// fetch them by the ranges of [Report.BoxRange].
+// header object. The result holds neither boxes nor corr nor bytes: fetch a box by
+// [Report.BoxRange] and check it with [Report.CheckBox].
 func DecodeReportHead(data []byte) (*Report, error) {
 	h, err := DecodeHeader(data)
 	if err != nil {
 		return nil, err
 	}
 	if len(data) < h.boxesOffset() {
-		return nil, fmt.Errorf("%w: report head of %d bytes, want %d", ErrFormat, len(data), h.boxesOffset())
+		return nil, field("report", "head", len(data), fmt.Sprintf("%d bytes", h.boxesOffset()))
 	}
 	r := &Report{Header: h, ID: NewReportID(data[:h.HeaderBytes()]), boxHashes: make([]Digest, h.Size)}
 	b := data[h.HeaderBytes():]
@@ -282,34 +306,49 @@ func (r *Report) VerifyBoxes() error {
 	return nil
 }
 
-// BoxRange returns where decryptor k's box lies in the header object.
+// BoxRange returns where decryptor k's box lies in the header object, 0 <= k < n_c.
 func (r *Report) BoxRange(k int) (offset, length int64) {
 	return r.Header.BoxOffset(k)
 }
 
 // CheckBox compares a box fetched by range with its signed hash.
 func (r *Report) CheckBox(k int, box []byte) error {
+	if k < 0 || k >= len(r.boxHashes) {
+		return field("report", "box", k, fmt.Sprintf("0 to %d", len(r.boxHashes)-1))
+	}
 	if !HashBox(box).Equal(r.boxHashes[k]) {
 		return fmt.Errorf("%w: report %s: box %d differs from its hash", ErrFormat, r.ID.Short(), k)
 	}
 	return nil
 }
 
-// Box returns decryptor k's box, checked against its signed hash.
+// Box returns decryptor k's box, checked against its signed hash. It is an error if
+// only the head was decoded.
 func (r *Report) Box(k int) ([]byte, error) {
+	if k < 0 || k >= len(r.boxHashes) || r.raw == nil {
+		return nil, field("report", "box", k, fmt.Sprintf("0 to %d in a whole report", len(r.boxHashes)-1))
+	}
 	off, n := r.BoxRange(k)
 	box := r.raw[off : off+n]
-	return box, r.CheckBox(k, box)
+	if err := r.CheckBox(k, box); err != nil {
+		return nil, err
+	}
+	return box, nil
 }
 
-// Corr returns the packed correction block.
-func (r *Report) Corr() []byte { return r.raw[len(r.raw)-r.Header.BlockBytes():] }
+// Corr returns the packed correction block, nil if only the head was decoded.
+func (r *Report) Corr() []byte {
+	if r.raw == nil {
+		return nil
+	}
+	return r.raw[len(r.raw)-r.Header.BlockBytes():]
+}
 
-// Bytes returns the whole header object. The caller must not change it.
+// Bytes returns the whole header object, nil if only the head was decoded. The caller must not change it.
 func (r *Report) Bytes() []byte { return r.raw }
 
 // BoxOffset returns where decryptor k's box lies in the header object of any
-// report with these parameters. h.Commitments must have its full length.
+// report with these parameters, 0 <= k < n_c. The commitments need not be filled in.
 func (h Header) BoxOffset(k int) (offset, length int64) {
 	n := h.boxBytes()
 	return int64(h.boxesOffset() + k*n), int64(n)

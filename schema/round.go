@@ -1,7 +1,5 @@
 package schema
 
-import "fmt"
-
 // RoundKey is one decryptor's HPKE public key for one (task, epoch, lane),
 // signed by the decryptor. Coin is H(coin), the commitment to a random value
 // that a later protocol step reveals.
@@ -11,28 +9,38 @@ type RoundKey struct {
 	Epoch     uint64 `json:"epoch"`
 	Lane      uint32 `json:"lane"`
 	Index     int    `json:"index"`
-	PublicKey []byte `json:"public_key"` // base64; length by suite
+	PublicKey []byte `json:"public_key"` // base64; 1216 bytes in suite 1, 32 in suite 2
 	// Expiry is the latest key expiry a descriptor may state, seconds since 1970 UTC.
 	Expiry int64  `json:"expiry"`
 	Coin   Digest `json:"coin"`
 }
 
-func (RoundKey) label() string { return "round-key" }
-func (RoundKey) maxBytes() int { return 8 << 10 }
+func (RoundKey) label() string      { return "round-key" }
+func (RoundKey) maxBytes() int      { return 8 << 10 }
+func (RoundKey) bytesPerComma() int { return 8 }
 
 func (k RoundKey) validate() error {
-	switch {
-	case k.Version != Version:
-		return fmt.Errorf("%w: round-key.version %d", ErrVersion, k.Version)
-	case k.Index < 0 || k.Index >= MaxCommittee:
-		return field("round-key", "index", k.Index, "0 to 15")
-	case len(k.PublicKey) < 32 || len(k.PublicKey) > 2048:
-		return field("round-key", "public_key", len(k.PublicKey), "32 to 2048 bytes")
-	case k.Expiry < 0:
-		return field("round-key", "expiry", k.Expiry, "seconds since 1970")
+	if err := version("round-key", k.Version); err != nil {
+		return err
 	}
-	return nil
+	if err := index("round-key", k.Index); err != nil {
+		return err
+	}
+	switch {
+	case len(k.PublicKey) != hybridKey && len(k.PublicKey) != x25519Key:
+		return field("round-key", "public_key", len(k.PublicKey), "1216 bytes (suite 1) or 32 bytes (suite 2)")
+	case k.Expiry < 0 || k.Expiry > maxTime:
+		return field("round-key", "expiry", k.Expiry, "seconds since 1970, up to the year 9999")
+	}
+	return present("round-key", named{"task_id", k.TaskID.Digest})
 }
+
+const (
+	hybridKey = 1184 + 32 // ML-KEM-768 (FIPS 203) and X25519 (RFC 7748)
+	x25519Key = 32
+	// maxTime is the last second of the year 9999, so that times can be printed and added.
+	maxTime = 253402300799
+)
 
 // Descriptor opens one round of a task. It is signed by the Collector; its hash
 // is the RoundID. Clients and decryptors accept one per (TaskID, epoch, lane).
@@ -55,23 +63,25 @@ type Descriptor struct {
 	RoundKeys []Signed[RoundKey] `json:"round_keys"` // in the order of the decryptors
 }
 
-func (Descriptor) label() string { return "descriptor" }
-func (Descriptor) maxBytes() int { return 256 << 10 }
+func (Descriptor) label() string      { return "descriptor" }
+func (Descriptor) maxBytes() int      { return 256 << 10 }
+func (Descriptor) bytesPerComma() int { return 8 }
 
 func (d Descriptor) validate() error {
+	if err := version("descriptor", d.Version); err != nil {
+		return err
+	}
 	switch {
-	case d.Version != Version:
-		return fmt.Errorf("%w: descriptor.version %d", ErrVersion, d.Version)
 	case d.OldestModel > d.Epoch:
 		return field("descriptor", "oldest_model", d.OldestModel, "an epoch up to this round's")
 	case d.ClippingNorm < 0:
 		return field("descriptor", "clipping_norm", float64(d.ClippingNorm), "0 or more")
-	case d.Deadline < 0 || d.KeyExpiry < d.Deadline:
-		return field("descriptor", "deadline, key_expiry", [2]int64{d.Deadline, d.KeyExpiry}, "0 <= deadline <= key_expiry")
+	case d.Deadline < 0 || d.KeyExpiry < d.Deadline || d.KeyExpiry > maxTime:
+		return field("descriptor", "deadline, key_expiry", [2]int64{d.Deadline, d.KeyExpiry}, "0 <= deadline <= key_expiry, up to the year 9999")
 	case len(d.RoundKeys) < 2 || len(d.RoundKeys) > MaxCommittee:
 		return field("descriptor", "round_keys", len(d.RoundKeys), "2 to 16 keys")
 	}
-	return nil
+	return present("descriptor", named{"task_id", d.TaskID.Digest}, named{"snapshot", d.Snapshot})
 }
 
 // NewRoundID returns the identity of a descriptor.

@@ -3,30 +3,30 @@ package schema
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/json"
+	"encoding/hex"
 	"fmt"
-	"io"
-	"math"
-	"strconv"
 )
 
 // MaxReports bounds the reports of one list (manifest, candidates, reservation): 2^20.
 const MaxReports = 1 << 20
 
 // MaxObject bounds the encoded size of a JSON object: 128 MiB, enough for a
-// reservation of MaxReports vehicles. Small objects have the smaller bound of maxBytes.
+// check that refuses MaxReports reports. Small objects have the smaller bound of maxBytes.
 const MaxObject = 128 << 20
 
 // Object is the set of signed JSON objects. label separates their signatures and
-// identifiers; validate checks every field's range without any context.
+// identifiers; validate checks every field's range without any context;
+// bytesPerComma is a lower bound for the canonical bytes that come with each
+// comma, by which [scan] bounds what a decoder may allocate.
 type Object interface {
 	Task | RoundKey | Descriptor | Check | Manifest | Reservation | Vote | Answer | Receipt
 	label() string
 	maxBytes() int
+	bytesPerComma() int
 	validate() error
 }
 
-// Signed is a JSON object in its signed envelope: {"body": …, "signature": …}.
+// Signed is a JSON object in its signed envelope: {"body":…,"signature":"…"}.
 // The body's bytes are kept exactly as they were signed or read; they are
 // hashed, never encoded again. Make one with [SignBody] or [Decode]; the zero
 // value encodes to nothing that decodes.
@@ -37,19 +37,29 @@ type Signed[T Object] struct {
 	raw       []byte
 }
 
-type envelope struct {
-	Body      json.RawMessage `json:"body"`
-	Signature Signature       `json:"signature"`
-}
+// The envelope around a body. It is JSON, but read as fixed bytes, so that it has
+// one spelling by construction.
+const (
+	envelopeHead  = `{"body":`
+	envelopeMid   = `,"signature":"`
+	envelopeTail  = `"}`
+	envelopeAfter = len(envelopeMid) + 2*ed25519.SignatureSize + len(envelopeTail)
+)
 
 // SignBody validates, encodes and signs an object.
 func SignBody[T Object](b T, key ed25519.PrivateKey) (Signed[T], error) {
 	if err := b.validate(); err != nil {
 		return Signed[T]{}, err
 	}
+	if err := checkKey(key); err != nil {
+		return Signed[T]{}, err
+	}
 	raw, err := marshal(b)
 	if err != nil {
 		return Signed[T]{}, fmt.Errorf("schema: encode %s: %w", b.label(), err)
+	}
+	if n := len(envelopeHead) + len(raw) + envelopeAfter; n > b.maxBytes() {
+		return Signed[T]{}, field(b.label(), "size", n, fmt.Sprintf("at most %d bytes: shorten names or lists", b.maxBytes()))
 	}
 	return Signed[T]{Body: b, Signature: Sign(key, b.label(), raw), raw: raw}, nil
 }
@@ -60,10 +70,6 @@ func Decode[T Object](data []byte) (Signed[T], error) {
 	var s Signed[T]
 	if err := s.UnmarshalJSON(data); err != nil {
 		return Signed[T]{}, err
-	}
-	again, err := s.MarshalJSON()
-	if err != nil || !bytes.Equal(again, data) {
-		return Signed[T]{}, fmt.Errorf("%w: %s: not in canonical form", ErrFormat, s.Body.label())
 	}
 	return s, nil
 }
@@ -76,104 +82,65 @@ func (s Signed[T]) Verify(key PublicKey) error {
 // ID returns H(label; body bytes), the identity of the object: the signature is not part of it.
 func (s Signed[T]) ID() Digest { return Hash(s.Body.label(), s.raw) }
 
-// Bytes returns the encoded envelope.
+// Bytes returns the encoded envelope, nil for the zero value.
 func (s Signed[T]) Bytes() []byte {
-	b, err := s.MarshalJSON()
-	if err != nil {
-		return nil // only for the zero value, which nothing decodes
+	if s.raw == nil {
+		return nil
 	}
-	return b
+	b := make([]byte, 0, len(envelopeHead)+len(s.raw)+envelopeAfter)
+	b = append(append(b, envelopeHead...), s.raw...)
+	b = hex.AppendEncode(append(b, envelopeMid...), s.Signature[:])
+	return append(b, envelopeTail...)
 }
 
-// MarshalJSON implements json.Marshaler with the signed bytes.
+// MarshalJSON implements json.Marshaler with the signed bytes. An encoder that
+// escapes HTML changes them; this package's does not.
 func (s Signed[T]) MarshalJSON() ([]byte, error) {
 	if s.raw == nil {
 		return nil, fmt.Errorf("schema: encode %s: it was never signed", s.Body.label())
 	}
-	return marshal(envelope{Body: s.raw, Signature: s.Signature})
+	return s.Bytes(), nil
 }
 
-// UnmarshalJSON implements json.Unmarshaler; the body must be canonical.
+// UnmarshalJSON implements json.Unmarshaler as [Decode] does.
 func (s *Signed[T]) UnmarshalJSON(data []byte) error {
-	var zero T
-	if len(data) > zero.maxBytes() {
-		return fmt.Errorf("%w: %s: %d bytes, at most %d", ErrFormat, zero.label(), len(data), zero.maxBytes())
-	}
-	var e envelope
-	if err := strict(data, &e); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrFormat, zero.label(), err)
-	}
-	b, err := decodeBody[T](e.Body)
-	if err != nil {
-		return err
-	}
-	*s = Signed[T]{Body: b, Signature: e.Signature, raw: bytes.Clone(e.Body)}
-	return nil
-}
-
-func decodeBody[T Object](raw []byte) (T, error) {
 	var b T
-	if err := strict(raw, &b); err != nil {
-		return b, fmt.Errorf("%w: %s: %w", ErrFormat, b.label(), err)
+	if len(data) > b.maxBytes() {
+		return field(b.label(), "size", len(data), fmt.Sprintf("at most %d bytes", b.maxBytes()))
+	}
+	raw, sig, err := openEnvelope(data)
+	if err == nil {
+		err = decodeCanonical(raw, &b, b.bytesPerComma())
+	}
+	if err != nil {
+		return wrong(b.label(), data, err)
 	}
 	if err := b.validate(); err != nil {
-		return b, err
-	}
-	again, err := marshal(b)
-	if err != nil || !bytes.Equal(again, raw) {
-		return b, fmt.Errorf("%w: %s: body not in canonical form", ErrFormat, b.label())
-	}
-	return b, nil
-}
-
-// marshal is the canonical form: encoding/json's compact form, fields in the
-// order of the Go struct, without HTML escapes.
-func marshal(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
-}
-
-// strict decodes one JSON value with known fields only and nothing behind it.
-func strict(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("bytes after the object")
-	}
+	*s = Signed[T]{Body: b, Signature: sig, raw: bytes.Clone(raw)}
 	return nil
 }
 
-// Real is a finite real parameter. In JSON it is a decimal string, the
-// shortest that gives the same float64, so that every reader computes from the same number.
-type Real float64
-
-// MarshalText implements encoding.TextMarshaler.
-func (r Real) MarshalText() ([]byte, error) {
-	if math.IsNaN(float64(r)) || math.IsInf(float64(r), 0) {
-		return nil, fmt.Errorf("schema: %v is not a finite number", float64(r))
+// openEnvelope returns the body's bytes, within data, and the signature.
+func openEnvelope(data []byte) ([]byte, Signature, error) {
+	var sig Signature
+	body := len(data) - envelopeAfter
+	if body < len(envelopeHead) || string(data[:len(envelopeHead)]) != envelopeHead {
+		return nil, sig, errEnvelope
 	}
-	return strconv.AppendFloat(nil, float64(r), 'g', -1, 64), nil
+	rest, ok := bytes.CutPrefix(data[body:], []byte(envelopeMid))
+	if !ok || string(rest[2*len(sig):]) != envelopeTail {
+		return nil, sig, errEnvelope
+	}
+	err := sig.UnmarshalText(rest[:2*len(sig)])
+	return data[len(envelopeHead):body], sig, err
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (r *Real) UnmarshalText(text []byte) error {
-	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-		return fmt.Errorf("%w: %.40q is not a finite decimal number", ErrFormat, text)
+// checkKey refuses what crypto/ed25519 would panic on.
+func checkKey(key ed25519.PrivateKey) error {
+	if len(key) != ed25519.PrivateKeySize {
+		return fmt.Errorf("schema: signing key of %d bytes, want %d", len(key), ed25519.PrivateKeySize)
 	}
-	*r = Real(f)
 	return nil
-}
-
-// field reports a field whose value is outside its range.
-func field(object, name string, have any, want string) error {
-	return fmt.Errorf("%w: %s.%s: %v: want %s", ErrFormat, object, name, have, want)
 }

@@ -42,6 +42,9 @@ func NewSnapshot(scope ScopeID, serial uint64, vehicles []Enrolled, key ed25519.
 	if len(vehicles) > MaxVehicles {
 		return nil, field("snapshot", "vehicles", len(vehicles), "at most 2^24")
 	}
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
 	v := slices.Clone(vehicles)
 	slices.SortFunc(v, func(a, b Enrolled) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	raw := []byte(snapshotMagic)
@@ -57,7 +60,8 @@ func NewSnapshot(scope ScopeID, serial uint64, vehicles []Enrolled, key ed25519.
 	return DecodeSnapshot(append(raw, sig[:]...))
 }
 
-// DecodeSnapshot reads a snapshot. The signature is not checked: see [Snapshot.Verify].
+// DecodeSnapshot reads a snapshot, which keeps referring to data: the caller must
+// not change it. The signature is not checked: see [Snapshot.Verify].
 func DecodeSnapshot(data []byte) (*Snapshot, error) {
 	if len(data) < snapshotHead+ed25519.SignatureSize || string(data[:4]) != snapshotMagic {
 		return nil, fmt.Errorf("%w: not an enrollment snapshot", ErrFormat)
@@ -65,27 +69,33 @@ func DecodeSnapshot(data []byte) (*Snapshot, error) {
 	if v := binary.LittleEndian.Uint16(data[4:]); v != Version {
 		return nil, fmt.Errorf("%w: snapshot.version %d", ErrVersion, v)
 	}
-	n := int(binary.LittleEndian.Uint32(data[48:]))
-	if n > MaxVehicles || len(data) != snapshotHead+n*enrolledBytes+ed25519.SignatureSize || data[6] != 0 || data[7] != 0 {
-		return nil, fmt.Errorf("%w: snapshot of %d vehicles in %d bytes", ErrFormat, n, len(data))
+	// The count is compared as read: as an int it might be negative.
+	count := binary.LittleEndian.Uint32(data[48:])
+	if count > MaxVehicles || len(data) != snapshotHead+int(count)*enrolledBytes+ed25519.SignatureSize || data[6] != 0 || data[7] != 0 {
+		return nil, fmt.Errorf("%w: snapshot of %d vehicles in %d bytes", ErrFormat, count, len(data))
 	}
+	n := int(count)
 	s := &Snapshot{Serial: binary.LittleEndian.Uint64(data[40:]), vehicles: make([]Enrolled, n)}
 	s.raw = data[: len(data)-ed25519.SignatureSize : len(data)-ed25519.SignatureSize]
 	s.signature = Signature(data[len(s.raw):])
 	copy(s.Scope.Digest[:], data[8:])
-	return s, s.readVehicles()
+	if err := s.readVehicles(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Snapshot) readVehicles() error {
-	keys := make(map[PublicKey]struct{}, len(s.vehicles))
+	keys := make(map[PublicKey]struct{}, len(s.vehicles)+1)
+	keys[PublicKey{}] = struct{}{} // "absent", and a point for which anybody can sign
 	for i := range s.vehicles {
 		r := s.raw[snapshotHead+i*enrolledBytes:]
 		e := Enrolled{ID: VehicleID(r[:16]), Key: PublicKey(r[16:enrolledBytes])}
 		if i > 0 && bytes.Compare(s.vehicles[i-1].ID[:], e.ID[:]) >= 0 {
-			return fmt.Errorf("%w: snapshot: vehicle %d repeated or out of order", ErrFormat, i)
+			return fmt.Errorf("%w: snapshot: vehicle %d repeated or out of order: want sorted, distinct identifiers", ErrFormat, i)
 		}
 		if _, ok := keys[e.Key]; ok {
-			return fmt.Errorf("%w: snapshot: vehicle %d has another vehicle's key", ErrFormat, i)
+			return fmt.Errorf("%w: snapshot: vehicle %d has no key of its own: want distinct keys that are not zero", ErrFormat, i)
 		}
 		keys[e.Key], s.vehicles[i] = struct{}{}, e
 	}
@@ -116,8 +126,12 @@ func (s *Snapshot) Key(id VehicleID) (PublicKey, bool) {
 func (s *Snapshot) Vehicles() []Enrolled { return s.vehicles }
 
 // LaneOf returns the lane of a vehicle: the first 8 bytes of H("lane"; TaskID,
-// u64 epoch, vehicle id), little-endian, mod lanes. All roles check it.
+// u64 epoch, vehicle id), little-endian, mod lanes. All roles check it. A task has at least one
+// lane; fewer give lane 0.
 func LaneOf(task TaskID, epoch uint64, vehicle VehicleID, lanes int) uint32 {
+	if lanes < 1 {
+		return 0
+	}
 	var e [8]byte
 	binary.LittleEndian.PutUint64(e[:], epoch)
 	h := Hash("lane", task.Digest[:], e[:], vehicle[:])

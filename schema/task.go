@@ -1,10 +1,6 @@
 package schema
 
-import (
-	"fmt"
-	"slices"
-	"unicode/utf8"
-)
+import "fmt"
 
 // Task holds the parameters that all roles agree on for many rounds. It is
 // valid only when signed by the privacy owner. Its identifier is its hash, so no field can change.
@@ -119,22 +115,53 @@ type Derived struct {
 func (Task) label() string { return "task" }
 func (Task) maxBytes() int { return 4 << 20 }
 
+// A tensor of 8 dimensions has 10 commas and at least 59 bytes; naming it in a group takes 1 and 4.
+func (Task) bytesPerComma() int { return 4 }
+
 // MaxTensors bounds the tensors of one task.
 const MaxTensors = 16384
 
 func (t Task) validate() error {
-	if t.Version != Version {
-		return fmt.Errorf("%w: task.version %d", ErrVersion, t.Version)
+	if err := version("task", t.Version); err != nil {
+		return err
 	}
-	return t.Validate()
+	if err := t.Validate(); err != nil {
+		return err
+	}
+	return t.validateDerived()
 }
 
-// Validate checks every field for itself; [Ring] and [Derived] are the business of pipeline.NewPlan.
+// validateDerived refuses what no task can derive. That the values follow from
+// the other fields is the business of pipeline.NewPlan.
+func (t Task) validateDerived() error {
+	d, err := t.Values()
+	if err != nil {
+		return err
+	}
+	switch {
+	case !AllowedModulus(t.Ring.N, t.Ring.Q):
+		return field("ring", "n, q", fmt.Sprint(t.Ring.N, t.Ring.Q), "a row of PROTOCOL.md section 2: complete the task before it is signed")
+	case t.Derived.Values != d:
+		return field("derived", "values", t.Derived.Values, fmt.Sprint(d))
+	case t.Derived.Sensitivity < 1:
+		return field("derived", "sensitivity", t.Derived.Sensitivity, "1 or more")
+	case !localStdDev(t.Derived.LocalStdDev):
+		return field("derived", "local_std_dev", float64(t.Derived.LocalStdDev), "6.4 to 2^20")
+	case t.Derived.HonestMin < 1 || t.Derived.HonestMin > t.Batch.Max:
+		return field("derived", "honest_min", t.Derived.HonestMin, "1 to max_batch_size")
+	case !(t.Derived.Grid > 0):
+		return field("derived", "grid", float64(t.Derived.Grid), "a number above 0")
+	}
+	return nil
+}
+
+// Validate checks every field that a person gives for itself; version, [Ring] and
+// [Derived] are filled in by pipeline.Complete and checked by pipeline.NewPlan.
 func (t Task) Validate() error {
 	if err := name("task", "name", t.Name); err != nil {
 		return err
 	}
-	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.Batch.validate, t.Committee.validate, t.validateRest} {
+	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.validateGroups, t.Batch.validate, t.Committee.validate, t.validateRest} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -159,8 +186,33 @@ func (t Task) validateRest() error {
 }
 
 func (t Task) validateTensors() error {
+	for _, x := range t.Tensors {
+		if x.Shape == nil { // a forgotten shape must not read as a scalar
+			return field("tensor", "shape", "absent", "a list of dimensions, [] for a scalar")
+		}
+	}
 	_, err := t.Values()
 	return err
+}
+
+// validateGroups checks that the groups name all tensors in the task's order.
+func (t Task) validateGroups() error {
+	next := 0
+	for _, g := range t.Privacy.Groups {
+		if len(g.Tensors) == 0 || !(g.ClippingNorm > 0) {
+			return field("privacy", "groups", fmt.Sprintf("%d tensors, clipping norm %v", len(g.Tensors), float64(g.ClippingNorm)), "at least one tensor and a norm above 0 in every group")
+		}
+		for _, x := range g.Tensors {
+			if next == len(t.Tensors) || t.Tensors[next].Name != x {
+				return field("privacy", "groups", fmt.Sprintf("%.20q", x), "all tensors in the task's order")
+			}
+			next++
+		}
+	}
+	if len(t.Privacy.Groups) > 0 && next < len(t.Tensors) {
+		return field("privacy", "groups", fmt.Sprintf("%.20q", t.Tensors[next].Name), "every tensor in a group")
+	}
+	return nil
 }
 
 // Values returns d, the number of values of all tensors.
@@ -190,7 +242,7 @@ func (t Tensor) validate() error {
 		return field("tensor", "dtype", fmt.Sprintf("%.20q", t.DType), `"float32" or "float64"`)
 	}
 	if len(t.Shape) > 8 {
-		return field("tensor", "shape", t.Shape, "at most 8 dimensions")
+		return field("tensor", "shape", fmt.Sprintf("%d dimensions", len(t.Shape)), "at most 8 dimensions")
 	}
 	return nil
 }
@@ -199,9 +251,10 @@ func (s Scope) validate() error {
 	if err := name("scope", "name", s.Name); err != nil {
 		return err
 	}
+	if err := prose("scope", "population", s.Population); err != nil {
+		return err
+	}
 	switch {
-	case len(s.Population) > 1024 || !utf8.ValidString(s.Population):
-		return field("scope", "population", len(s.Population), "at most 1024 bytes of UTF-8")
 	case !(s.Epsilon > 0):
 		return field("scope", "epsilon", float64(s.Epsilon), "a number above 0")
 	case !(s.Delta > 0 && s.Delta < 1):
@@ -215,11 +268,10 @@ func (s Scope) validate() error {
 }
 
 func (p Privacy) validate() error {
+	if err := mechanism("privacy", p.TrustModel, p.Mechanism); err != nil {
+		return err
+	}
 	switch {
-	case p.TrustModel != "distributed" && p.TrustModel != "local":
-		return field("privacy", "trust_model", fmt.Sprintf("%.20q", p.TrustModel), `"distributed" or "local"`)
-	case !slices.Contains([]string{"discrete_gaussian", "gaussian", "laplace"}, p.Mechanism):
-		return field("privacy", "mechanism", fmt.Sprintf("%.20q", p.Mechanism), `"discrete_gaussian", "gaussian" or "laplace"`)
 	case !(p.ClippingNorm > 0):
 		return field("privacy", "clipping_norm", float64(p.ClippingNorm), "a number above 0")
 	case !(p.NoiseMultiplier > 0):
@@ -232,6 +284,17 @@ func (p Privacy) validate() error {
 		return field("privacy", "max_inf", p.MaxInf, "0 (the L2 bound) or more")
 	}
 	return nil
+}
+
+// mechanism checks the two words that say who adds which noise.
+func mechanism(object, trust, m string) error {
+	switch {
+	case trust != "distributed" && trust != "local":
+		return field(object, "trust_model", fmt.Sprintf("%.20q", trust), `"distributed" or "local"`)
+	case m == "discrete_gaussian" || trust == "local" && (m == "gaussian" || m == "laplace"):
+		return nil
+	}
+	return field(object, "mechanism", fmt.Sprintf("%.20q", m), `"discrete_gaussian", or in the local model "gaussian" or "laplace"`)
 }
 
 func (b Batch) validate() error {
@@ -262,13 +325,6 @@ func (c Committee) validate() error {
 			return field("committee", "keys", i, "distinct keys that are not zero: one key in two seats would vote twice")
 		}
 		seen[k] = true
-	}
-	return nil
-}
-
-func name(object, what, s string) error {
-	if len(s) < 1 || len(s) > 128 || !utf8.ValidString(s) {
-		return field(object, what, fmt.Sprintf("%.20q", s), "1 to 128 bytes of UTF-8")
 	}
 	return nil
 }
