@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/client"
+	"github.com/veilsum/veilsum/pipeline/collector"
+	"github.com/veilsum/veilsum/pipeline/decryptor"
+	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// The exit statuses. Unknown ones must be read as failure.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitRefused     = 3   // done, but some reports were refused
+	exitBudget      = 4   // privacy budget or participation limit would be exceeded
+	exitVerify      = 5   // an object does not verify
+	exitDecryptors  = 6   // not enough decryptors
+	exitNotReady    = 75  // try later
+	exitInterrupted = 130 // SIGINT or SIGTERM
+)
+
+const exitHelp = `
+EXIT STATUS
+  0 done   1 failed   2 usage   3 done, some reports refused   4 privacy budget or participation
+  limit would be exceeded   5 verification failed   6 not enough decryptors
+  75 not ready, try later   130 interrupted. Read any other as failure.`
+
+// usageError is a mistake on the command line or in a task file.
+type usageError struct {
+	err  error
+	hint string
+}
+
+// Error implements error.
+func (u *usageError) Error() string { return u.err.Error() }
+
+// Unwrap returns the cause.
+func (u *usageError) Unwrap() error { return u.err }
+
+func usage(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
+
+// hinted adds a cure to an error.
+type hinted struct {
+	error
+	hint string
+}
+
+// Unwrap returns the error without the hint.
+func (h hinted) Unwrap() error { return h.error }
+
+func withHint(err error, format string, args ...any) error {
+	return hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// meaning is what a sentinel error means to the caller of the program.
+type meaning struct {
+	err  error
+	code int
+	hint string
+}
+
+// meanings in the order they are tried: the more telling one first.
+var meanings = []meaning{
+	{pipeline.ErrBudget, exitBudget, "nothing was reserved or opened; start a new BudgetScope only for new data, or stop here"},
+	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},
+	{pipeline.ErrDecryptors, exitDecryptors, "ask the missing committee members to check, vote or answer, then run this again"},
+	{pipeline.ErrNotReady, exitNotReady, "run this again later; nothing was changed"},
+	{pipeline.ErrEnded, exitFailed, `"veilsum round status" shows the receipt`},
+	{pipeline.ErrTask, exitUsage, `"veilsum task new --example" explains every field`},
+	{decryptor.ErrManifest, exitVerify, "this decryptor will not vote for any proposed list; the collector should propose one without the reports it refused"},
+	{decryptor.ErrForked, exitVerify, "two descriptors exist for one round: tell the privacy owner; this decryptor keeps to the first"},
+	{decryptor.ErrStale, exitVerify, "open the round with the newest snapshot of \"veilsum fleet list\""},
+	{decryptor.ErrNoKey, exitFailed, "round keys exist from \"committee init --epochs\" until they expire or have answered"},
+	{collector.ErrVoted, exitNotReady, `"veilsum round collect" ends the round once enough decryptors have answered`},
+	{client.ErrFloor, exitVerify, "the vehicle's owner set a floor; this task is below it"},
+	{client.ErrEpoch, exitFailed, "one report per epoch: wait for the next round"},
+	{client.ErrModel, exitFailed, "train on the model that \"veilsum round status\" names, or pass the right --model"},
+	{client.ErrExpired, exitFailed, "wait for the next round"},
+	{state.ErrLocked, exitFailed, "stop the other process that uses this --state directory"},
+	{pipeline.ErrUntrusted, exitVerify, "the store holds an object that its signer did not make like this; see which one above"},
+	{schema.ErrSignature, exitVerify, ""},
+	{schema.ErrFormat, exitVerify, ""},
+	{storage.ErrConflict, exitFailed, "another writer was first and wrote other bytes; nothing was overwritten"},
+	{storage.ErrNotExist, exitFailed, "check --store, --task, --epoch and --lane"},
+}
+
+// explain returns the exit status of an error and how to cure it.
+func explain(ctx context.Context, err error) (code int, hint string) {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		var h hinted
+		if errors.As(err, &h) {
+			return exitInterrupted, h.hint
+		}
+		return exitInterrupted, "run the same command again; it goes on where it stopped"
+	}
+	var u *usageError
+	if errors.As(err, &u) {
+		return exitUsage, u.hint
+	}
+	code, hint = exitFailed, ""
+	for _, m := range meanings {
+		if errors.Is(err, m.err) {
+			code, hint = m.code, m.hint
+			break
+		}
+	}
+	if code == exitFailed && unreachable(err) {
+		code, hint = exitNotReady, "the store cannot be reached; check --store and the link, then run this again"
+	}
+	var h hinted
+	if errors.As(err, &h) {
+		hint = h.hint
+	}
+	return code, hint
+}
+
+// unreachable tells a link that is down. (Every syscall.Errno calls itself a
+// net.Error, so that interface would take a missing file for a broken link.)
+func unreachable(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &op) || errors.As(err, &dns) || errors.Is(err, context.DeadlineExceeded)
+}

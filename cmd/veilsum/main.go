@@ -1,0 +1,29 @@
+// Command veilsum runs secure-aggregation rounds over a store: it makes tasks,
+// enrolls vehicles, seals updates, and lets a committee open one noisy sum of
+// one list. Run "veilsum demo" for a whole federated training in one process.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main without the process: it returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := newApp(stdin, stdout, stderr)
+	root := a.rootCommand()
+	root.SetArgs(args)
+	stop := a.watchStatus()
+	defer stop()
+	return a.finish(ctx, root.ExecuteContext(ctx))
+}

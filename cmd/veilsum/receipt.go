@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/accountant"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// receiptResult is a receipt with the name of its aggregate and what the round gives alone.
+type receiptResult struct {
+	Status    string               `json:"status"`
+	Reason    string               `json:"reason,omitempty"`
+	RoundID   schema.RoundID       `json:"round_id"`
+	Reports   int                  `json:"reports"`
+	Key       string               `json:"aggregate_key,omitempty"`
+	SHA256    schema.Digest        `json:"aggregate_sha256"`
+	File      string               `json:"file,omitempty"`
+	Charged   bool                 `json:"charged"`
+	Confirmed bool                 `json:"confirmed"`
+	Dropped   []int                `json:"dropped"`
+	Guarantee accountant.Guarantee `json:"guarantee_this_round"`
+}
+
+func newReceiptResult(r *pipeline.Round, rec schema.Receipt) (*receiptResult, error) {
+	g, err := pipeline.EventGuarantee(rec.Event, r.Task.Scope)
+	if err != nil {
+		return nil, err
+	}
+	res := &receiptResult{
+		Status: rec.Status, Reason: rec.Reason, RoundID: rec.RoundID, Reports: rec.Reports, SHA256: rec.Aggregate,
+		Charged: !rec.Checkpoint.IsZero(), Confirmed: rec.Confirmed, Dropped: rec.Dropped, Guarantee: g,
+	}
+	if rec.Status == schema.StatusCommitted {
+		res.Key = pipeline.AggregateKey(r.Name, rec.Aggregate)
+	}
+	return res, nil
+}
+
+// Text implements ui.Result.
+func (r *receiptResult) Text() string {
+	if r.Status == schema.StatusVoid {
+		charge := "nothing was charged"
+		if r.Charged {
+			charge = "its cost stays charged"
+		}
+		return fmt.Sprintf("void: %s; %s\n", r.Reason, charge)
+	}
+	b := &strings.Builder{}
+	fmt.Fprintf(b, "committed: mean of %d reports in %s\n", r.Reports, r.Key)
+	if r.File != "" {
+		fmt.Fprintf(b, "copied to %s\n", r.File)
+	}
+	fmt.Fprintf(b, "this round alone: %s\n", r.Guarantee)
+	if !r.Confirmed {
+		b.WriteString("unconfirmed: only the threshold of decryptors answered, a lie among them cannot be named\n")
+	}
+	for _, k := range r.Dropped {
+		fmt.Fprintf(b, "decryptor %d answered wrongly and was left out\n", k)
+	}
+	return b.String()
+}
+
+func checkAggregate(b []byte, rec schema.Receipt) error {
+	if sha256.Sum256(b) != rec.Aggregate {
+		return fmt.Errorf("%w: the aggregate differs from its receipt", pipeline.ErrUntrusted)
+	}
+	return nil
+}
+
+type statusResult struct {
+	RoundID    schema.RoundID `json:"round_id"`
+	ModelHash  schema.Digest  `json:"model_hash"`
+	KeyExpiry  int64          `json:"key_expiry"`
+	Reports    int            `json:"reports"`
+	Candidates int            `json:"candidate_lists"`
+	Checks     []int          `json:"checks"` // decryptors
+	Manifests  int            `json:"manifests"`
+	Votes      []int          `json:"votes"`
+	Answers    []int          `json:"answers"`
+	Receipt    string         `json:"receipt"` // committed, void, or empty
+	State      string         `json:"state"`
+}
+
+func newStatus(ctx context.Context, o *opened, r *pipeline.Round) (*statusResult, error) {
+	s := &statusResult{RoundID: r.ID, ModelHash: r.Descriptor.ModelHash, KeyExpiry: r.Descriptor.KeyExpiry, Checks: []int{}, Votes: []int{}, Answers: []int{}}
+	reports, err := pipeline.ListReports(ctx, o.store, r.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.Reports = len(reports)
+	if err := s.committee(ctx, o.store, r); err != nil {
+		return nil, err
+	}
+	rec, err := pipeline.LoadReceipt(ctx, o.store, r)
+	if err == nil {
+		s.Receipt = rec.Status
+	} else if !errors.Is(err, storage.ErrNotExist) {
+		return nil, err
+	}
+	s.State = s.next(r)
+	return s, nil
+}
+
+func (s *statusResult) committee(ctx context.Context, store storage.Store, r *pipeline.Round) error {
+	lists, err := pipeline.ListCandidates(ctx, store, r)
+	if err != nil {
+		return err
+	}
+	s.Candidates = len(lists)
+	if len(lists) > 0 {
+		checks, err := pipeline.LoadChecks(ctx, store, r, lists[0])
+		if err != nil {
+			return err
+		}
+		s.Checks = members(r, checks)
+	}
+	manifests, err := pipeline.ListManifests(ctx, store, r)
+	if err != nil {
+		return err
+	}
+	s.Manifests = len(manifests)
+	votes, err := pipeline.LoadVotes(ctx, store, r)
+	if err != nil {
+		return err
+	}
+	s.Votes = members(r, votes)
+	if id, _, err := pipeline.Certified(r, votes); err == nil {
+		answers, err := pipeline.LoadAnswers(ctx, store, r, id)
+		if err != nil {
+			return err
+		}
+		s.Answers = members(r, answers)
+	}
+	return nil
+}
+
+func members[T any](r *pipeline.Round, m map[int]T) []int {
+	all := []int{}
+	for k := range r.Task.Committee.Size {
+		if _, ok := m[k]; ok {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// next says what the round waits for.
+func (s *statusResult) next(r *pipeline.Round) string {
+	t := r.Task.Committee.Threshold
+	switch {
+	case s.Receipt != "":
+		return "ended: " + s.Receipt
+	case s.Candidates == 0:
+		return fmt.Sprintf("open: waits for reports (at least %d) and \"round close\"", r.Task.Batch.Min)
+	case len(s.Checks) < t:
+		return fmt.Sprintf("closed: waits for %d checks", t)
+	case s.Manifests == 0:
+		return "checked: waits for \"round propose\""
+	case len(s.Votes) < t:
+		return fmt.Sprintf("proposed: waits for %d votes", t)
+	case len(s.Answers) < t:
+		return fmt.Sprintf("voted: waits for %d answers", t)
+	}
+	return "answered: waits for \"round collect\""
+}
+
+// Text implements ui.Result.
+func (s *statusResult) Text() string {
+	return fmt.Sprintf("%s\nround     %s\nmodel     %s\nreports   %d complete\nchecks    %v\nvotes     %v\nanswers   %v\n",
+		s.State, s.RoundID, s.ModelHash, s.Reports, s.Checks, s.Votes, s.Answers)
+}

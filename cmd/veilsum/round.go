@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/collector"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+)
+
+func (a *app) roundCommand() *cobra.Command {
+	return noun("round", "The collector's side of a round", a.roundOpenCommand(), a.roundCloseCommand(), a.roundProposeCommand(),
+		a.roundCollectCommand(), a.roundStatusCommand(), a.roundAbortCommand())
+}
+
+// collectorFlags name the collector's key and a round.
+type collectorFlags struct {
+	roundFlags
+	key string
+}
+
+func (f *collectorFlags) register(c *cobra.Command) *cobra.Command {
+	f.roundFlags.register(c)
+	c.Flags().StringVar(&f.key, "key", "", "the collector's key file")
+	must(c.MarkFlagRequired("key"))
+	return c
+}
+
+func (f *collectorFlags) collector() (*collector.Collector, error) {
+	key, err := readKeyFile(f.key)
+	if err != nil {
+		return nil, err
+	}
+	return collector.New(key, nil)
+}
+
+// collect opens everything a step of the collector needs.
+func (f *collectorFlags) step(ctx context.Context, do func(*collector.Collector, *opened, *pipeline.Round) error) error {
+	c, err := f.collector()
+	if err != nil {
+		return err
+	}
+	o, r, err := f.round(ctx)
+	if err != nil {
+		return err
+	}
+	return do(c, o, r)
+}
+
+type openFlags struct {
+	collectorFlags
+	model    string
+	snapshot string
+	oldest   uint64
+	deadline time.Duration
+	expires  time.Duration
+}
+
+func (a *app) roundOpenCommand() *cobra.Command {
+	f := &openFlags{}
+	c := f.register(verb("open", "Open a round", `Publishes the model and the signed descriptor of one (epoch, lane), with every
+decryptor's round key. Vehicles may then seal for it. Repeating it changes nothing.`,
+		"  veilsum round open --epoch 1 --model model.bin --key collector.pem --store file:./store --task $TASK --owner owner.pub",
+		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.roundOpen(ctx, f) }))
+	c.Flags().StringVar(&f.model, "model", "", "model file that vehicles start from; empty for none")
+	c.Flags().StringVar(&f.snapshot, "snapshot", "", "root of the enrollment snapshot; default the newest in the store")
+	c.Flags().Uint64Var(&f.oldest, "oldest-model", 0, "earliest epoch whose model is still accepted; default this epoch")
+	c.Flags().DurationVar(&f.deadline, "deadline", time.Hour, "advice to vehicles: report within this time")
+	c.Flags().DurationVar(&f.expires, "expires", 0, "round keys expire after this time; default when the committee's keys do")
+	return c
+}
+
+func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
+	c, err := f.collector()
+	if err != nil {
+		return err
+	}
+	o, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	op := collector.Opening{Name: f.name(o.id), OldestModel: f.epoch, Deadline: time.Now().Add(f.deadline)}
+	if f.oldest > 0 {
+		op.OldestModel = f.oldest
+	}
+	if f.expires > 0 {
+		op.KeyExpiry = time.Now().Add(f.expires)
+	}
+	if f.model != "" {
+		if op.Model, err = os.ReadFile(f.model); err != nil {
+			return err
+		}
+	}
+	if op.Snapshot, err = f.snapshotRoot(ctx, o); err != nil {
+		return err
+	}
+	r, err := c.Open(ctx, o.store, o.plan, op)
+	if err != nil {
+		return err
+	}
+	a.out.Result(openResult{RoundID: r.ID, Epoch: r.Name.Epoch, Lane: r.Name.Lane, Snapshot: r.Descriptor.Snapshot, KeyExpiry: r.Descriptor.KeyExpiry})
+	return nil
+}
+
+func (f *openFlags) snapshotRoot(ctx context.Context, o *opened) (schema.Digest, error) {
+	if f.snapshot != "" {
+		root, err := schema.ParseDigest(f.snapshot)
+		if err != nil {
+			return root, usage("--snapshot: %w", err)
+		}
+		return root, nil
+	}
+	s, err := newestSnapshot(ctx, o.store, o.plan)
+	if err != nil {
+		return schema.Digest{}, err
+	}
+	if s == nil {
+		return schema.Digest{}, withHint(fmt.Errorf("%w: no vehicle is enrolled", pipeline.ErrNotReady), `"veilsum fleet enroll" makes a snapshot`)
+	}
+	return s.Root(), nil
+}
+
+type openResult struct {
+	RoundID   schema.RoundID `json:"round_id"`
+	Epoch     uint64         `json:"epoch"`
+	Lane      uint32         `json:"lane"`
+	Snapshot  schema.Digest  `json:"snapshot"`
+	KeyExpiry int64          `json:"key_expiry"`
+}
+
+// Text implements ui.Result.
+func (r openResult) Text() string {
+	return fmt.Sprintf("round %d-%d open: %s, keys expire %s\n", r.Epoch, r.Lane, r.RoundID, time.Unix(r.KeyExpiry, 0).UTC().Format(time.RFC3339))
+}
+
+func (a *app) roundCloseCommand() *cobra.Command {
+	f := &collectorFlags{}
+	return f.register(verb("close", "Freeze the list of candidate reports", `Lists the complete reports once and freezes them as the candidates that the
+committee checks. Reports that come later miss the round. Exit status 75 while
+there are fewer than min_batch_size.`,
+		"  veilsum round close --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+				id, n, err := c.Close(ctx, o.store, r)
+				if err != nil {
+					return err
+				}
+				a.out.Result(closeResult{Candidates: id, Reports: n})
+				return nil
+			})
+		}))
+}
+
+type closeResult struct {
+	Candidates schema.Digest `json:"candidates"`
+	Reports    int           `json:"reports"`
+}
+
+// Text implements ui.Result.
+func (r closeResult) Text() string {
+	return fmt.Sprintf("%d candidate reports in list %s\n", r.Reports, r.Candidates)
+}
+
+func (a *app) roundProposeCommand() *cobra.Command {
+	f := &collectorFlags{}
+	var candidates string
+	c := f.register(verb("propose", "Propose the list and reserve its cost", `Makes the manifest (the candidates less every refused report), reserves its
+cost in the BudgetScope, and publishes both. Nothing is written if the budget
+or a participation limit would be exceeded (exit status 4).`,
+		"  veilsum round propose --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+				return a.propose(ctx, c, o, r, candidates)
+			})
+		}))
+	c.Flags().StringVar(&candidates, "candidates", "", "candidate list; default the round's first")
+	return c
+}
+
+func (a *app) propose(ctx context.Context, c *collector.Collector, o *opened, r *pipeline.Round, candidates string) error {
+	id, err := candidatesOf(ctx, o, r, candidates)
+	if err != nil {
+		return err
+	}
+	p, err := c.Propose(ctx, o.store, r, id)
+	if err != nil {
+		return err
+	}
+	for _, k := range p.Ignored {
+		a.out.Warn("decryptor %d refused more reports alone than vehicles may be dishonest; its refusals are ignored", k)
+	}
+	if len(p.Refused) > 0 {
+		a.code = exitRefused
+	}
+	a.out.Result(proposeResult{Manifest: p.Manifest, Reports: p.Reports, Refused: refusals(p.Refused)})
+	return nil
+}
+
+type proposeResult struct {
+	Manifest schema.ManifestID `json:"manifest"`
+	Reports  int               `json:"reports"`
+	Refused  []schema.Refusal  `json:"refused"`
+}
+
+// Text implements ui.Result.
+func (r proposeResult) Text() string {
+	return fmt.Sprintf("manifest %s of %d reports proposed and reserved\n", r.Manifest, r.Reports) + refusalLines(r.Refused)
+}
+
+func (a *app) roundCollectCommand() *cobra.Command {
+	f := &collectorFlags{}
+	var out string
+	var force bool
+	c := f.register(verb("collect", "Open the sum and publish aggregate and receipt", `Opens the noisy sum over the certified list with the committee's answers,
+writes the Arrow aggregate and then the receipt, which is the commit point.
+Partial sums in the store are used; what they lack is added. Repeating it
+shows the receipt. Exit status 6 while votes or answers are missing.`,
+		"  veilsum round collect --epoch 1 --out mean.arrow --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+				got, err := c.Collect(ctx, o.store, r, a.progress("reports added"))
+				if err != nil {
+					return err
+				}
+				return a.showReceipt(ctx, o, r, got.Receipt, out, force)
+			})
+		}))
+	c.Flags().StringVar(&out, "out", "", "also copy the aggregate to this file")
+	c.Flags().BoolVar(&force, "force", false, "overwrite --out")
+	return c
+}
+
+func (a *app) showReceipt(ctx context.Context, o *opened, r *pipeline.Round, rec schema.Receipt, out string, force bool) error {
+	res, err := newReceiptResult(r, rec)
+	if err != nil {
+		return err
+	}
+	if out != "" && rec.Status == schema.StatusCommitted {
+		b, err := storage.ReadAll(ctx, o.store, res.Key, rec.AggregateSize)
+		if err != nil {
+			return err
+		}
+		if err := checkAggregate(b, rec); err != nil {
+			return err
+		}
+		if err := writeFile(out, b, 0o644, force); err != nil {
+			return err
+		}
+		res.File = out
+	}
+	a.out.Result(res)
+	if rec.Status == schema.StatusVoid {
+		return withHint(fmt.Errorf("round %s is void: %s", r.Name, rec.Reason), "the round published nothing; open the next epoch")
+	}
+	return nil
+}
+
+func (a *app) roundStatusCommand() *cobra.Command {
+	f := &roundFlags{}
+	return f.register(verb("status", "Show how far a round is", `Verifies and counts what the store holds of a round: reports, candidates,
+checks, votes, answers, receipt.`, "  veilsum round status --epoch 1 --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			o, r, err := f.round(ctx)
+			if err != nil {
+				return err
+			}
+			s, err := newStatus(ctx, o, r)
+			if err != nil {
+				return err
+			}
+			a.out.Result(s)
+			return nil
+		}))
+}
+
+func (a *app) roundAbortCommand() *cobra.Command {
+	f := &collectorFlags{}
+	var reason string
+	c := f.register(verb("abort", "End a round without an aggregate", `Writes a void receipt. While nobody has voted nothing is charged. After a vote
+the cost is final and only "round collect" can end the round, until its keys have expired.`,
+		`  veilsum round abort --epoch 1 --reason "too few reports" --key collector.pem --store file:./store --task $TASK --owner owner.pub`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+				got, err := c.Abort(ctx, o.store, r, reason)
+				if errors.Is(err, pipeline.ErrEnded) && got.Receipt.Status == schema.StatusVoid {
+					err = nil // aborted before: the same outcome
+				}
+				if err != nil {
+					return err
+				}
+				res, err := newReceiptResult(r, got.Receipt)
+				if err != nil {
+					return err
+				}
+				a.out.Result(res)
+				return nil
+			})
+		}))
+	c.Flags().StringVar(&reason, "reason", "aborted by the collector", "why, for the receipt")
+	return c
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/veilsum/veilsum/cmd/veilsum/internal/ui"
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+	"github.com/veilsum/veilsum/storage/dir"
+	"github.com/veilsum/veilsum/storage/s3"
+)
+
+// openStore opens a directory ("file:PATH" or a path) or an S3 bucket ("s3://BUCKET/PREFIX?endpoint=HOST:PORT").
+// options are for the directory.
+func openStore(raw string, options ...dir.Option) (storage.Store, error) {
+	switch {
+	case raw == "":
+		return nil, &usageError{err: fmt.Errorf("--store is required"), hint: "--store file:DIR or --store s3://BUCKET/PREFIX?endpoint=HOST:PORT, or set VEILSUM_STORE"}
+	case strings.HasPrefix(raw, "s3://"):
+		config, err := s3.ParseURL(raw)
+		if err != nil {
+			return nil, &usageError{err: err, hint: "s3://BUCKET/PREFIX?endpoint=HOST:PORT&tls=true&region=REGION; credentials come from the environment"}
+		}
+		return s3.Open(config)
+	case strings.HasPrefix(raw, "file:"):
+		u, err := url.Parse(raw)
+		if err != nil {
+			return nil, usage("--store: %w", err)
+		}
+		return dir.Open(u.Opaque+u.Path, options...)
+	case strings.Contains(raw, "://"):
+		return nil, usage("--store %q: want file:DIR or s3://BUCKET", raw)
+	}
+	return dir.Open(raw, options...)
+}
+
+// taskFlags name a task in a store, and the privacy owner's key that pins it.
+type taskFlags struct {
+	store string
+	task  string
+	owner string
+}
+
+func (f *taskFlags) register(c *cobra.Command) *cobra.Command {
+	f.registerStore(c)
+	c.Flags().StringVar(&f.task, "task", os.Getenv("VEILSUM_TASK"), "TaskID, 64 hexadecimal digits (VEILSUM_TASK)")
+	c.Flags().StringVar(&f.owner, "owner", os.Getenv("VEILSUM_OWNER"), "pinned public key of the privacy owner, hexadecimal or a file (VEILSUM_OWNER)")
+	return c
+}
+
+func (f *taskFlags) registerStore(c *cobra.Command) {
+	c.Flags().StringVar(&f.store, "store", os.Getenv("VEILSUM_STORE"), "file:DIR or s3://BUCKET/PREFIX?endpoint=HOST:PORT (VEILSUM_STORE)")
+}
+
+// opened is a store with a verified task.
+type opened struct {
+	store storage.Store
+	plan  *pipeline.Plan
+	id    schema.TaskID
+	owner schema.PublicKey
+}
+
+func (f *taskFlags) open(ctx context.Context) (*opened, error) {
+	s, err := openStore(f.store)
+	if err != nil {
+		return nil, err
+	}
+	id, owner, err := f.ids()
+	if err != nil {
+		return nil, err
+	}
+	p, err := pipeline.LoadTask(ctx, s, id, owner)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{store: s, plan: p, id: id, owner: owner}, nil
+}
+
+func (f *taskFlags) ids() (id schema.TaskID, owner schema.PublicKey, err error) {
+	id.Digest, err = schema.ParseDigest(f.task)
+	if err != nil {
+		return id, owner, &usageError{err: fmt.Errorf("--task %q: %w", f.task, err), hint: `"veilsum task new" printed it`}
+	}
+	owner, err = readPublic(f.owner)
+	if err != nil {
+		return id, owner, &usageError{err: fmt.Errorf("--owner: %w", err), hint: "the privacy owner's public key, which you got on a way you trust; never take it from the store"}
+	}
+	return id, owner, nil
+}
+
+// roundFlags name one round.
+type roundFlags struct {
+	taskFlags
+	epoch uint64
+	lane  uint32
+}
+
+func (f *roundFlags) register(c *cobra.Command) *cobra.Command {
+	f.taskFlags.register(c)
+	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "epoch of the round")
+	c.Flags().Uint32Var(&f.lane, "lane", 0, "lane of the round")
+	must(c.MarkFlagRequired("epoch"))
+	return c
+}
+
+func (f *roundFlags) name(id schema.TaskID) pipeline.RoundName {
+	return pipeline.RoundName{Task: id, Epoch: f.epoch, Lane: f.lane}
+}
+
+// round opens the store and loads the verified round.
+func (f *roundFlags) round(ctx context.Context) (*opened, *pipeline.Round, error) {
+	o, err := f.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := pipeline.LoadRound(ctx, o.store, o.plan, f.name(o.id))
+	return o, r, err
+}
+
+// must reports a mistake in the program's own flag definitions, at start-up.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (a *app) storeCommand() *cobra.Command {
+	f := &taskFlags{}
+	ls := verb("ls [PREFIX]", "List objects in a store", `Prints size, time and name of every object whose name starts with PREFIX,
+in order. Names are those of schema/FORMAT.md.`, "  veilsum store ls --store file:./store tasks/", cobra.MaximumNArgs(1),
+		func(ctx context.Context, args []string) error {
+			return a.list(ctx, f, strings.Join(args, ""))
+		})
+	f.registerStore(ls)
+	return noun("store", "Look at a store", ls)
+}
+
+type objectLine struct {
+	Key      string    `json:"key"`
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+}
+
+// Text implements ui.Result.
+func (o objectLine) Text() string {
+	return fmt.Sprintf("%12d  %s  %s\n", o.Size, o.Modified.UTC().Format(time.RFC3339), o.Key)
+}
+
+var _ ui.Result = objectLine{}
+
+func (a *app) list(ctx context.Context, f *taskFlags, prefix string) error {
+	s, err := openStore(f.store)
+	if err != nil {
+		return err
+	}
+	for info, err := range s.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		a.out.Result(objectLine{info.Key, info.Size, info.Modified})
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/accountant"
+	"github.com/veilsum/veilsum/schema"
+)
+
+// planResult is a task with what follows from it.
+type planResult struct {
+	TaskID      schema.TaskID        `json:"task_id"`
+	Task        schema.Task          `json:"task"`
+	Blocks      int                  `json:"blocks"`
+	Bits        int                  `json:"bits"`
+	ReportBytes int64                `json:"bytes_per_report"`
+	BitsValue   float64              `json:"bits_per_value"`
+	Capacity    float64              `json:"required_half_modulus"`
+	Round       accountant.Guarantee `json:"guarantee_one_round"`
+	Rounds      int64                `json:"rounds_within_budget"`
+	Warnings    []string             `json:"warnings"`
+}
+
+func (a *app) showPlan(p *pipeline.Plan, id schema.TaskID) error {
+	r, err := newPlanResult(p, id)
+	if err != nil {
+		return err
+	}
+	a.out.Result(r)
+	return nil
+}
+
+func newPlanResult(p *pipeline.Plan, id schema.TaskID) (*planResult, error) {
+	g, err := pipeline.EventGuarantee(p.Event(), p.Task.Scope)
+	if err != nil {
+		return nil, err
+	}
+	rounds, err := p.Privacy.Rounds(nil, float64(p.Task.Scope.Epsilon), float64(p.Task.Scope.Delta))
+	if err != nil {
+		return nil, err
+	}
+	size := int64(p.Secagg.Blocks())*int64(p.Secagg.BlockBytes()) + int64(p.Secagg.HeaderObjectBytes())
+	return &planResult{
+		TaskID: id, Task: p.Task, Blocks: p.Secagg.Blocks(), Bits: p.Secagg.Bits(), ReportBytes: size,
+		BitsValue: 8 * float64(size) / float64(p.Secagg.Values()), Capacity: p.Privacy.RequiredHalfModulus(p.Secagg.N()),
+		Round: g, Rounds: rounds, Warnings: planWarnings(p),
+	}, nil
+}
+
+// planWarnings says what a task's author should know before signing it.
+func planWarnings(p *pipeline.Plan) []string {
+	w := []string{}
+	if !p.Secagg.Suite().PostQuantum() {
+		w = append(w, "suite 2 is not post-quantum: whoever records reports today may open them with a future quantum computer")
+	}
+	if c := p.Task.Committee; c.Size-c.Malicious < c.Threshold {
+		w = append(w, fmt.Sprintf("committee (%d,%d,%d) stops when more than %d member is silent", c.Size, c.Threshold, c.Malicious, c.Size-c.Threshold))
+	}
+	if p.Task.Batch.Max > 4*p.Task.Batch.Min {
+		w = append(w, "max_batch_size is far above min_batch_size: noise is sized for the smallest batch, so large ones carry more than they need")
+	}
+	return w
+}
+
+// Text implements ui.Result.
+func (r *planResult) Text() string {
+	t, b := r.Task, &strings.Builder{}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(b, "%-18s "+format+"\n", append([]any{name}, args...)...)
+	}
+	line("task", "%s", r.TaskID)
+	line("name", "%s", t.Name)
+	line("values", "%d in %d tensors", t.Derived.Values, len(t.Tensors))
+	line("batch", "%d to %d reports, at most %d dishonest, %d lane(s)", t.Batch.Min, t.Batch.Max, t.Batch.MaxDishonest, t.Batch.Lanes)
+	line("committee", "any %d of %d open, at most %d malicious", t.Committee.Threshold, t.Committee.Size, t.Committee.Malicious)
+	line("trust model", "%s %s", t.Privacy.TrustModel, t.Privacy.Mechanism)
+	line("clipping norm", "%g (L2), sensitivity D = %d on the integer grid", float64(t.Privacy.ClippingNorm), t.Derived.Sensitivity)
+	line("noise", "noise multiplier %g; each vehicle adds standard deviation %.4g, counted for %d honest ones", float64(t.Privacy.NoiseMultiplier), float64(t.Derived.LocalStdDev), t.Derived.HonestMin)
+	line("modulus", "Q = %d (%d bits), N = %d; half of it must hold %.4g", t.Ring.Q, r.Bits, t.Ring.N, r.Capacity)
+	line("report", "%d bytes, %.2f bits a value (plain float32: 32)", r.ReportBytes, r.BitsValue)
+	line("one round", "%s", r.Round)
+	line("budget", "epsilon %g at delta %g in scope %q: %d rounds", float64(t.Scope.Epsilon), float64(t.Scope.Delta), t.Scope.Name, r.Rounds)
+	for _, w := range r.Warnings {
+		line("warning", "%s", w)
+	}
+	return b.String()
+}
