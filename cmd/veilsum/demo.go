@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/veilsum/veilsum/pipeline/fleetsim"
+	"github.com/veilsum/veilsum/storage"
+	"github.com/veilsum/veilsum/storage/dir"
+)
+
+// demoFlags are the flags of "veilsum demo"; zero means the default of the data set.
+type demoFlags struct {
+	data     string
+	out      string
+	store    string
+	rounds   int
+	vehicles int
+	epsilon  float64
+	seed     uint64
+	force    bool
+}
+
+const demoHelp = `Trains a classifier over a fleet of simulated vehicles that never show anybody
+their data, and the same classifier without privacy beside it. All roles run in
+this process, but each has keys and a state directory of its own below
+OUT/state, and they meet only in the store: a privacy owner signs the task, an
+authority enrolls the vehicles, a collector opens rounds, each vehicle trains,
+clips and seals one report, four decryptors (any three open, one may lie) check,
+vote and answer, two regional aggregators add and a root merges. A fifth of the
+vehicles vanishes in each round, some in the middle of their upload; in every
+second round one decryptor is silent.
+
+The data is real and built into the program: "inertial" (wrist movements, about
+400 vehicles), "digits" (MNIST, 500 vehicles, some minutes). --seed
+chooses who vanishes when; keys and noise always come from the system.
+
+OUT holds report.html (one page, no network), aggregates/round-NNN.arrow, state/
+and, unless --store says otherwise, store/. So that a run takes seconds, the demo
+does not wait for the disk (no fsync): a power cut may spoil OUT. No other
+command of veilsum does that.`
+
+func (a *app) demoCommand() *cobra.Command {
+	f := &demoFlags{}
+	c := verb("demo", "Train on a simulated fleet, from sealed report to opened sum", demoHelp,
+		"  veilsum demo\n  veilsum demo --data digits --out digits --json", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return a.demo(ctx, f) })
+	c.Flags().StringVar(&f.data, "data", "inertial", "inertial or digits")
+	c.Flags().StringVar(&f.out, "out", "./veilsum-demo", "folder for report, aggregates, keys and state")
+	c.Flags().StringVar(&f.store, "store", "", "file:DIR or s3://BUCKET/PREFIX?endpoint=HOST:PORT (default file:OUT/store)")
+	c.Flags().IntVar(&f.rounds, "rounds", 0, "rounds of training (default 20 for inertial, 16 for digits)")
+	c.Flags().IntVar(&f.vehicles, "vehicles", 0, "vehicles the data is cut into (default 398 for inertial, 500 for digits)")
+	c.Flags().Float64Var(&f.epsilon, "epsilon", 0, "privacy budget of all rounds together, at delta 1e-5 (default 7.5)")
+	c.Flags().Uint64Var(&f.seed, "seed", 1, "chooses who vanishes when; never keys or noise")
+	c.Flags().BoolVar(&f.force, "force", false, "remove an earlier demo from --out first")
+	return c
+}
+
+// demoRun is one run of the demo.
+type demoRun struct {
+	app      *app
+	flags    *demoFlags
+	started  time.Time
+	data     *demoData
+	fleet    *fleetsim.Fleet
+	trainer  *fleetsim.Trainer
+	plain    []float64 // accuracy without privacy after each round
+	store    storage.Store
+	storeURL string
+	world    *demoWorld
+	rounds   []demoRound
+}
+
+func (a *app) demo(ctx context.Context, f *demoFlags) error {
+	d := &demoRun{app: a, flags: f, started: time.Now()}
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	defer d.world.close()
+	for number := range d.fleet.Config().Rounds {
+		if err := d.round(ctx, number); err != nil {
+			if ctx.Err() != nil {
+				return withHint(err, "%d rounds are complete in %s; the demo does not resume: start again with --force or another --out", number, f.out)
+			}
+			return fmt.Errorf("round %d: %w", number+1, err)
+		}
+	}
+	return d.finish()
+}
+
+// prepare does all that comes before the first round.
+func (d *demoRun) prepare(ctx context.Context) error {
+	if err := d.loadFleet(); err != nil {
+		return err
+	}
+	task, err := demoTask(d.fleet) // refuses impossible budgets before a file is written
+	if err != nil {
+		return err
+	}
+	if err := freeFolder(d.flags); err != nil {
+		return err
+	}
+	if err := d.openStore(); err != nil {
+		return err
+	}
+	if err := makeFolder(d.flags.out); err != nil {
+		return err
+	}
+	if d.plain, err = fleetsim.PlainRun(d.fleet, d.flags.seed); err != nil {
+		return err
+	}
+	d.trainer = d.fleet.Trainer()
+	if d.world, err = newDemoWorld(ctx, d, task); err != nil {
+		return err
+	}
+	p := d.world.plan
+	d.app.out.Info("%s: %d vehicles, %d rounds, task %s in %s", d.data.title, d.fleet.Vehicles(), d.fleet.Config().Rounds, d.world.task.Short(), d.storeURL)
+	d.app.out.Info("%d values clipped to %g, noise multiplier %.4g, at least %d reports, of which %d may be dishonest",
+		p.Privacy.Values(), p.Privacy.ClippingNorm(), float64(p.Task.Privacy.NoiseMultiplier), p.Task.Batch.Min, p.Task.Batch.MaxDishonest)
+	return nil
+}
+
+func (d *demoRun) loadFleet() error {
+	var err error
+	if d.data, err = loadDemoData(d.flags.data); err != nil {
+		return err
+	}
+	config, err := d.flags.configure(d.data.config)
+	if err != nil {
+		return err
+	}
+	d.fleet, err = fleetsim.New(config, d.data.rows)
+	if errors.Is(err, fleetsim.ErrConfig) {
+		return &usageError{err: err, hint: "try more --vehicles"}
+	}
+	return err
+}
+
+// configure puts the flags into the data set's configuration.
+func (f *demoFlags) configure(c fleetsim.Config) (fleetsim.Config, error) {
+	switch {
+	case f.rounds < 0 || f.rounds > 10_000:
+		return c, usage("--rounds %d: want 1 to 10000", f.rounds)
+	case f.vehicles < 0 || f.vehicles > 100_000:
+		return c, usage("--vehicles %d: want at most 100000", f.vehicles)
+	case f.epsilon < 0 || f.epsilon > 1000 || f.epsilon != f.epsilon:
+		return c, usage("--epsilon %g: want more than 0, at most 1000", f.epsilon)
+	}
+	if f.rounds > 0 {
+		c.Rounds = f.rounds
+	}
+	if f.epsilon > 0 {
+		c.Epsilon = f.epsilon
+	}
+	if f.vehicles > 0 {
+		c.Vehicles = f.vehicles
+		c.MaxDishonest = (f.vehicles + 25) / 50 // 2 %, as in the defaults
+	}
+	return c, nil
+}
+
+// demoMarker tells that a folder was made by the demo and may be removed by --force.
+const demoMarker = "veilsum-demo.txt"
+
+// demoEntries is everything the demo writes into its folder.
+var demoEntries = []string{"store", "state", "aggregates", "report.html", demoMarker}
+
+// freeFolder refuses an --out that holds an earlier demo or files of the same
+// names: nothing is overwritten.
+func freeFolder(f *demoFlags) error {
+	if f.force {
+		if err := removeDemo(f.out); err != nil {
+			return err
+		}
+	}
+	for _, name := range demoEntries {
+		if _, err := os.Lstat(filepath.Join(f.out, name)); !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return err
+			}
+			return withHint(fmt.Errorf("%s exists", filepath.Join(f.out, name)), "choose another --out, or --force to remove an earlier demo")
+		}
+	}
+	return nil
+}
+
+func makeFolder(out string) error {
+	if err := os.MkdirAll(filepath.Join(out, "aggregates"), 0o755); err != nil {
+		return err
+	}
+	text := "Made by \"veilsum demo\"; \"veilsum demo --force\" removes it. state/ holds the private keys of all simulated roles.\n"
+	return writeFile(filepath.Join(out, demoMarker), []byte(text), 0o644, false)
+}
+
+// removeDemo removes what an earlier demo wrote, and nothing from a folder that it did not make.
+func removeDemo(out string) error {
+	if _, err := os.Lstat(filepath.Join(out, demoMarker)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, name := range demoEntries { // the marker last, so that a removal that was cut off can go on
+		if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openStore opens --store; a directory without waiting for the disk.
+func (d *demoRun) openStore() error {
+	d.storeURL = d.flags.store
+	if d.storeURL == "" {
+		d.storeURL = "file:" + filepath.Join(d.flags.out, "store")
+	}
+	var err error
+	d.store, err = openStore(d.storeURL, dir.WithoutSync())
+	return err
+}
