@@ -13,6 +13,7 @@ import (
 var (
 	errEnvelope  = errors.New(`want {"body":…,"signature":"128 hexadecimal digits"} and nothing else`)
 	errCanonical = errors.New("not in canonical form: write objects with this package only")
+	errNull      = errors.New("null: want a value, or [] for an empty list")
 )
 
 // marshal is the canonical form: encoding/json's compact form, fields in the
@@ -70,8 +71,8 @@ func (c *comparer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// scan refuses space between tokens, and more commas than canonical objects of
-// this size have. Without it "{},{},…" would make the decoder allocate 16 times its
+// scan refuses space between tokens, null, which no canonical object has, and
+// more commas than canonical objects of this size have. Without it "{},{},…" would make the decoder allocate 16 times its
 // input before any element is looked at.
 func scan(data []byte, bytesPerComma int) error {
 	commas, inString := 0, false
@@ -84,6 +85,8 @@ func scan(data []byte, bytesPerComma int) error {
 		case inString:
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
 			return errCanonical
+		case c == 'n':
+			return errNull
 		case c == ',':
 			commas++
 		}

@@ -25,8 +25,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFlip changes every byte of every object (every single bit, except in
-// -short): nothing may pass for the original. Objects without a signature are named by
+// TestFlip changes every byte of every object (every single bit of small ones, except
+// in -short): nothing may pass for the original. Objects without a signature are named by
 // their hash, so there the identity must change.
 func TestFlip(t *testing.T) {
 	for _, o := range allObjects(t) {
@@ -36,7 +36,7 @@ func TestFlip(t *testing.T) {
 			must(t, err)
 			for i := range o.bytes {
 				for bit := range 8 {
-					if testing.Short() && bit != i%8 {
+					if (testing.Short() || len(o.bytes) > 3000) && bit != i%8 {
 						continue
 					}
 					bad := bytes.Clone(o.bytes)

@@ -115,8 +115,8 @@ type Derived struct {
 func (Task) label() string { return "task" }
 func (Task) maxBytes() int { return 4 << 20 }
 
-// A tensor of 8 dimensions has 10 commas and at least 59 bytes; naming it in a group takes 1 and 4.
-func (Task) bytesPerComma() int { return 4 }
+// A tensor of 8 dimensions has 10 commas and at least 57 bytes; naming it in a group takes 1 and 4.
+func (Task) bytesPerComma() int { return 5 }
 
 // MaxTensors bounds the tensors of one task.
 const MaxTensors = 16384
