@@ -2,7 +2,7 @@ package secaggbench
 
 import (
 	"fmt"
-	"math/bits"
+	"math"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
 	"github.com/tuneinsight/lattigo/v5/mhe"
@@ -79,14 +79,10 @@ func (b *BGV) makeKeys(members int) error {
 // Modulus is the plaintext modulus t; a sum must stay within (-t/2, t/2).
 func (b *BGV) Modulus() uint64 { return b.params.PlaintextModulus() }
 
-// ModulusBits is the size of the ciphertext modulus, twice which a value costs
-// if residues are packed without a gap.
-func (b *BGV) ModulusBits() int {
-	n := 0
-	for _, q := range b.params.Q() {
-		n += bits.Len64(q)
-	}
-	return n
+// PackedBits is the size of m if residues were packed without a gap: two
+// polynomials a block, each coefficient as wide as the ciphertext modulus.
+func (b *BGV) PackedBits(m *BGVMessage) float64 {
+	return 2 * math.Ceil(b.params.LogQ()) * float64(b.params.N()*len(m.blocks))
 }
 
 // BGVMessage is one client's ciphertexts, or a sum of them.
