@@ -89,7 +89,7 @@ func (c *Charges) CheckBudget() error {
 	if err != nil {
 		return err
 	}
-	if g.Epsilon > float64(c.scope.Epsilon) {
+	if !(g.Epsilon <= float64(c.scope.Epsilon)) { // also refuses NaN
 		return fmt.Errorf("%w: epsilon %.4g after this round, %.4g allowed at delta %.3g", ErrBudget, g.Epsilon, float64(c.scope.Epsilon), g.Delta)
 	}
 	return nil
@@ -169,10 +169,10 @@ func LoadReservation(ctx context.Context, s storage.Store, r *Round, id schema.M
 // LoadCharges counts every reservation of the scope that the store shows, each
 // verified with the key of the Collector that its task names, and the task with
 // the privacy owner's. Reservations of rounds that were aborted before any vote
-// are left out. A reservation that does not verify is an error, not a
-// smaller sum: leaving it out could spend twice.
+// are left out. A reservation that does not verify, or charges another event
+// than its task costs, is an error, not a smaller sum: leaving it out could spend twice.
 func LoadCharges(ctx context.Context, s storage.Store, scope schema.Scope, owner schema.PublicKey) (*Charges, error) {
-	l := chargeLoader{store: s, owner: owner, scope: scope.ID(), collectors: map[schema.TaskID]schema.PublicKey{}}
+	l := chargeLoader{store: s, owner: owner, scope: scope.ID(), plans: map[schema.TaskID]*Plan{}}
 	c := NewCharges(scope)
 	for info, err := range s.List(ctx, ScopePrefix(l.scope), "") {
 		if err != nil {
@@ -193,10 +193,10 @@ func LoadCharges(ctx context.Context, s storage.Store, scope schema.Scope, owner
 }
 
 type chargeLoader struct {
-	store      storage.Store
-	owner      schema.PublicKey
-	scope      schema.ScopeID
-	collectors map[schema.TaskID]schema.PublicKey
+	store storage.Store
+	owner schema.PublicKey
+	scope schema.ScopeID
+	plans map[schema.TaskID]*Plan
 }
 
 func (l chargeLoader) load(ctx context.Context, key string) (r schema.Reservation, counts bool, err error) {
@@ -208,43 +208,56 @@ func (l chargeLoader) load(ctx context.Context, key string) (r schema.Reservatio
 	if err != nil {
 		return r, false, untrusted(key, err)
 	}
-	collector, err := l.collector(ctx, x.Body.TaskID)
+	p, err := l.plan(ctx, x.Body.TaskID)
 	if err != nil {
 		return r, false, err
 	}
 	n := RoundName{x.Body.TaskID, x.Body.Epoch, x.Body.Lane}
-	if err := x.Verify(collector); err != nil || key != ReservationKey(l.scope, n, x.Body.Manifest) || x.Body.Scope != l.scope {
-		return r, false, untrusted(key, errors.Join(errors.New("it is not this scope's reservation of this name"), err))
+	err = x.Verify(p.Task.Collector)
+	switch {
+	case err != nil:
+	case key != ReservationKey(l.scope, n, x.Body.Manifest) || x.Body.Scope != l.scope:
+		err = errors.New("it is not this scope's reservation of this name")
+	case x.Body.Event != p.Event():
+		err = errors.New("it charges another event than its task costs")
 	}
-	voided, err := l.voidedUncharged(ctx, x.Body, n, collector)
+	if err != nil {
+		return r, false, untrusted(key, err)
+	}
+	voided, err := voidedUncharged(ctx, l.store, &Round{Plan: p, Name: n, ID: x.Body.RoundID})
 	return x.Body, !voided, err
 }
 
-// collector returns the Collector's key of a task of this scope.
-func (l chargeLoader) collector(ctx context.Context, id schema.TaskID) (schema.PublicKey, error) {
-	if k, ok := l.collectors[id]; ok {
-		return k, nil
+// plan returns a task of this scope.
+func (l chargeLoader) plan(ctx context.Context, id schema.TaskID) (*Plan, error) {
+	if p, ok := l.plans[id]; ok {
+		return p, nil
 	}
-	t, err := load[schema.Task](ctx, l.store, TaskKey(id), l.owner)
+	p, err := LoadTask(ctx, l.store, id, l.owner)
 	if err != nil {
-		return schema.PublicKey{}, err
+		return nil, err
 	}
-	if schema.NewTaskID(t) != id || t.Body.Scope.ID() != l.scope {
-		return schema.PublicKey{}, untrusted(TaskKey(id), errors.New("it is not a task of this scope"))
+	if p.Task.Scope.ID() != l.scope {
+		return nil, untrusted(TaskKey(id), errors.New("it is not a task of this scope"))
 	}
-	l.collectors[id] = t.Body.Collector
-	return t.Body.Collector, nil
+	l.plans[id] = p
+	return p, nil
 }
 
-// voidedUncharged tells whether the reservation's round was aborted before any
-// vote: its receipt is void and names no checkpoint.
-func (l chargeLoader) voidedUncharged(ctx context.Context, r schema.Reservation, n RoundName, collector schema.PublicKey) (bool, error) {
-	x, err := load[schema.Receipt](ctx, l.store, ReceiptKey(n), collector)
+// voidedUncharged tells whether the round was aborted before any vote: its
+// receipt is void, names no checkpoint, and the store shows no vote. The last
+// matters when a vote was durable but unseen at the abort: as soon as it shows, the round is charged
+// again, and no honest decryptor answers in a void round (see decryptor.Answer).
+func voidedUncharged(ctx context.Context, s storage.Store, r *Round) (bool, error) {
+	x, err := LoadReceipt(ctx, s, r)
 	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) {
 		return false, nil // no receipt that counts: the charge stays
 	}
-	b := x.Body
-	return err == nil && b.RoundID == r.RoundID && b.Status == schema.StatusVoid && b.Checkpoint.IsZero(), err
+	if err != nil || x.Status != schema.StatusVoid || !x.Checkpoint.IsZero() {
+		return false, err
+	}
+	votes, err := LoadVotes(ctx, s, r)
+	return len(votes) == 0 && err == nil, err
 }
 
 // Admit adds a reservation of round r and returns ErrBudget or ErrLimit if the
@@ -259,4 +272,17 @@ func (c *Charges) Admit(r *Round, res schema.Reservation) error {
 		}
 	}
 	return c.CheckBudget()
+}
+
+// RoundsLeft returns how many more epochs of the plan's task the scope's budget affords.
+func (c *Charges) RoundsLeft(p *Plan) (int64, error) {
+	var spent []accountant.Event
+	for e, n := range c.distinct() {
+		x, err := accountantEvent(e)
+		if err != nil {
+			return 0, err
+		}
+		spent = append(spent, accountant.Repeat(x, n))
+	}
+	return p.Privacy.Rounds(spent, float64(c.scope.Epsilon), float64(c.scope.Delta))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -43,6 +44,10 @@ func ListManifests(ctx context.Context, s storage.Store, r *Round) ([]schema.Man
 	return all, err
 }
 
+// maxProposals bounds the candidate lists, and the manifests, of one round that
+// are looked at: honest collectors leave one or two.
+const maxProposals = 1024
+
 func listDigests(ctx context.Context, s storage.Store, prefix string) ([]schema.Digest, error) {
 	var ids []schema.Digest
 	for info, err := range s.List(ctx, prefix, "") {
@@ -51,6 +56,9 @@ func listDigests(ctx context.Context, s storage.Store, prefix string) ([]schema.
 		}
 		if id, err := schema.ParseDigest(strings.TrimSuffix(info.Key[len(prefix):], ".json")); err == nil {
 			ids = append(ids, id)
+		}
+		if len(ids) > maxProposals {
+			return nil, untrusted(prefix, fmt.Errorf("more than %d objects", maxProposals))
 		}
 	}
 	return ids, nil

@@ -150,6 +150,9 @@ func ListReports(ctx context.Context, s storage.Store, n RoundName) ([]schema.Re
 		if id, ok := reportOf(n, info.Key); ok {
 			ids = append(ids, id)
 		}
+		if len(ids) > schema.MaxReports {
+			return nil, untrusted(ReportsPrefix(n), fmt.Errorf("more than %d reports", schema.MaxReports))
+		}
 	}
 	slices.SortFunc(ids, schema.CompareReports)
 	return ids, nil

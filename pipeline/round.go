@@ -49,6 +49,9 @@ func LoadRound(ctx context.Context, s storage.Store, p *Plan, n RoundName) (*Rou
 func LoadDescriptor(ctx context.Context, s storage.Store, p *Plan, n RoundName) (*Round, error) {
 	key := DescriptorKey(n)
 	d, err := load[schema.Descriptor](ctx, s, key, p.Task.Collector)
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil, fmt.Errorf("%w: round %s is not open: %w", ErrNotReady, n, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -150,16 +153,17 @@ func LoadReceipt(ctx context.Context, s storage.Store, r *Round) (schema.Receipt
 	return x.Body, nil
 }
 
-// Ended returns ErrEnded if the round has a receipt.
+// Ended returns ErrEnded if the round has a receipt, and ErrUntrusted if
+// something else lies in its place.
 func Ended(ctx context.Context, s storage.Store, r *Round) error {
-	_, err := s.Stat(ctx, ReceiptKey(r.Name))
+	x, err := LoadReceipt(ctx, s, r)
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s has a receipt", ErrEnded, r.Name)
+	return fmt.Errorf("%w: %s is %s", ErrEnded, r.Name, x.Status)
 }
 
 // LoadVotes returns the valid votes of the round by decryptor; absent and invalid ones are left out.

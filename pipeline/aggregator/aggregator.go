@@ -6,7 +6,8 @@
 // the root calls [Merge]. [ForManifest] gives the sum over exactly one
 // manifest, from partial sums where they fit and from reports where they do
 // not. All of it is deterministic and may be started again at any point. Memory
-// is one accumulator of 4 bytes a value for each processor, whatever the number of reports.
+// is one accumulator of 4 bytes a value and one packed report for each
+// processor, and one partial sum, whatever the number of reports.
 package aggregator
 
 import (
@@ -35,7 +36,7 @@ type Result struct {
 	Refused []schema.Refusal
 }
 
-// Progress is told how many reports are done.
+// Progress is told how many reports are done, by one goroutine at a time.
 type Progress func(done, total int)
 
 // Sum verifies and adds reports. A report that fails a check is refused, never

@@ -1,6 +1,7 @@
 package aggregator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,69 +9,92 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/secagg"
 	"github.com/veilsum/veilsum/storage"
 )
 
-// ForManifest returns the sum over exactly the given reports. It starts from
-// the stored partial sums, largest first, that are disjoint and mostly inside
-// the list; reports outside the list are subtracted and missing ones added, each verified.
+// ForManifest returns the sum over exactly the given reports, as [Addable]
+// does; that one of them cannot be added is an error.
 func ForManifest(ctx context.Context, s storage.Store, r *pipeline.Round, want []schema.ReportID, progress Progress) (*PartialSum, error) {
-	parts, err := loadAll(ctx, s, r)
+	return whole(Addable(ctx, s, r, want, progress))
+}
+
+// FromReports is ForManifest from the reports alone. Partial sums carry no
+// signature: if one in the store is wrong, the sum opens to garbage, and this one tells.
+func FromReports(ctx context.Context, s storage.Store, r *pipeline.Round, want []schema.ReportID, progress Progress) (*PartialSum, error) {
+	return whole(Sum(ctx, s, r, want, progress))
+}
+
+func whole(res *Result, err error) (*PartialSum, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := Merge(r, choose(parts, want)...)
-	if err != nil {
-		return nil, err
+	if len(res.Refused) > 0 {
+		f := res.Refused[0]
+		return nil, fmt.Errorf("%w: report %s of the manifest cannot be added: %s (%d such reports)", pipeline.ErrUntrusted, f.Report.Short(), f.Reason, len(res.Refused))
 	}
-	if err := subtract(ctx, s, r, base, difference(base.Reports, want)); err != nil {
+	return &res.PartialSum, nil
+}
+
+// Addable returns the sum over those of the given reports, sorted and distinct,
+// that can be added, and the rest as refused. It starts from the stored partial sums, largest first, that are
+// disjoint and mostly inside the list; reports outside the list are subtracted
+// and missing ones added, each verified. One partial sum is in memory at a time.
+func Addable(ctx context.Context, s storage.Store, r *pipeline.Round, want []schema.ReportID, progress Progress) (*Result, error) {
+	base, err := fromPartials(ctx, s, r, want)
+	if errors.Is(err, pipeline.ErrUntrusted) {
+		base, err = &PartialSum{Sum: secagg.NewSum(r.Secagg)}, nil // a partial sum names a report that is none
+	}
+	if err != nil {
 		return nil, err
 	}
 	rest, err := Sum(ctx, s, r, difference(want, base.Reports), progress)
 	if err != nil {
 		return nil, err
 	}
-	if len(rest.Refused) > 0 {
-		f := rest.Refused[0]
-		return nil, fmt.Errorf("%w: report %s of the manifest cannot be added: %s (%d such reports)", pipeline.ErrUntrusted, f.Report.Short(), f.Reason, len(rest.Refused))
-	}
-	return Merge(r, base, &rest.PartialSum)
+	return rest, rest.absorb(base)
 }
 
-// loadAll loads every partial sum; one that does not decode is passed over, for its reports can be added anew.
-func loadAll(ctx context.Context, s storage.Store, r *pipeline.Round) ([]*PartialSum, error) {
-	ids, err := List(ctx, s, r)
+// fromPartials adds fitting partial sums and takes out what is not wanted.
+func fromPartials(ctx context.Context, s storage.Store, r *pipeline.Round, want []schema.ReportID) (*PartialSum, error) {
+	base := &PartialSum{Sum: secagg.NewSum(r.Secagg)}
+	infos, err := list(ctx, s, r)
 	if err != nil {
 		return nil, err
 	}
-	var parts []*PartialSum
-	for _, id := range ids {
-		p, err := Load(ctx, s, r, id)
+	slices.SortStableFunc(infos, func(a, b stored) int { return cmp.Compare(b.size, a.size) })
+	for _, x := range infos {
+		p, err := Load(ctx, s, r, x.id)
 		if errors.Is(err, pipeline.ErrUntrusted) {
-			continue
+			continue // its reports are added anew
 		}
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, p)
-	}
-	return parts, nil
-}
-
-// choose takes disjoint partial sums, largest first, each with fewer reports to subtract than it saves.
-func choose(parts []*PartialSum, want []schema.ReportID) []*PartialSum {
-	slices.SortStableFunc(parts, func(a, b *PartialSum) int { return len(b.Reports) - len(a.Reports) })
-	var chosen []*PartialSum
-	var have []schema.ReportID
-	for _, p := range parts {
-		extra := len(difference(p.Reports, want))
-		overlap := len(p.Reports) - len(difference(p.Reports, have))
-		if overlap == 0 && 2*extra < len(p.Reports) {
-			chosen, have = append(chosen, p), append(have, p.Reports...)
-			slices.SortFunc(have, schema.CompareReports)
+		if base.fits(p, want) {
+			if err := base.absorb(p); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return chosen
+	return base, subtract(ctx, s, r, base, difference(base.Reports, want))
+}
+
+// fits tells a partial sum that is disjoint and has fewer reports to subtract than it saves.
+func (p *PartialSum) fits(other *PartialSum, want []schema.ReportID) bool {
+	extra := len(difference(other.Reports, want))
+	return len(difference(other.Reports, p.Reports)) == len(other.Reports) && 2*extra < len(other.Reports)
+}
+
+// absorb adds a disjoint partial sum in place.
+func (p *PartialSum) absorb(other *PartialSum) error {
+	all := slices.Concat(p.Reports, other.Reports)
+	slices.SortFunc(all, schema.CompareReports)
+	if len(slices.Compact(slices.Clone(all))) != len(all) {
+		return ErrOverlap
+	}
+	p.Reports = all
+	return p.Sum.Merge(other.Sum)
 }
 
 // difference returns the reports of a that are not in b; both are sorted.

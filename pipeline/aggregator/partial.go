@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
@@ -48,6 +47,9 @@ func Store(ctx context.Context, s storage.Store, r *pipeline.Round, p *PartialSu
 func Load(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.Digest) (*PartialSum, error) {
 	key := pipeline.PartialKey(r.Name, id)
 	raw, err := storage.ReadAll(ctx, s, key, r.Secagg.SumBytes()+64+32*schema.MaxReports)
+	if errors.Is(err, storage.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -77,36 +79,50 @@ func Decode(r *pipeline.Round, raw []byte) (*PartialSum, error) {
 	return &PartialSum{Reports: p.Reports, Sum: sum}, nil
 }
 
-// Merge adds partial sums of disjoint lists.
+// Merge adds partial sums of disjoint lists; it changes none of them.
 func Merge(r *pipeline.Round, parts ...*PartialSum) (*PartialSum, error) {
 	all := &PartialSum{Sum: secagg.NewSum(r.Secagg)}
 	for _, p := range parts {
-		if err := all.Sum.Merge(p.Sum); err != nil {
+		if err := all.absorb(p); err != nil {
 			return nil, err
 		}
-		all.Reports = append(all.Reports, p.Reports...)
-	}
-	slices.SortFunc(all.Reports, schema.CompareReports)
-	if n := len(all.Reports); len(slices.Compact(slices.Clone(all.Reports))) != n {
-		return nil, ErrOverlap
 	}
 	return all, nil
 }
 
 // List returns the hashes of all partial sums of the round in the store.
 func List(ctx context.Context, s storage.Store, r *pipeline.Round) ([]schema.Digest, error) {
+	infos, err := list(ctx, s, r)
 	var ids []schema.Digest
+	for _, x := range infos {
+		ids = append(ids, x.id)
+	}
+	return ids, err
+}
+
+type stored struct {
+	id   schema.Digest
+	size int64
+}
+
+// maxPartials bounds the partial sums of one round that are looked at.
+const maxPartials = 1 << 16
+
+func list(ctx context.Context, s storage.Store, r *pipeline.Round) ([]stored, error) {
+	var all []stored
 	prefix := pipeline.PartialsPrefix(r.Name)
 	for info, err := range s.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, err
 		}
-		id, err := schema.ParseDigest(trimName(info.Key, prefix))
-		if err == nil {
-			ids = append(ids, id)
+		if id, err := schema.ParseDigest(trimName(info.Key, prefix)); err == nil {
+			all = append(all, stored{id, info.Size})
+		}
+		if len(all) > maxPartials {
+			return nil, fmt.Errorf("%w: %s: more than %d partial sums", pipeline.ErrUntrusted, prefix, maxPartials)
 		}
 	}
-	return ids, nil
+	return all, nil
 }
 
 func trimName(key, prefix string) string {

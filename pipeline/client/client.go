@@ -16,6 +16,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -49,6 +51,15 @@ func (Identity) String() string { return "[redacted]" }
 
 // GoString implements fmt.GoStringer.
 func (Identity) GoString() string { return "[redacted]" }
+
+// Format implements fmt.Formatter, for every verb.
+func (Identity) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }
+
+// LogValue implements slog.LogValuer.
+func (Identity) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalJSON implements json.Marshaler: an identity never leaves by accident.
+func (Identity) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
 
 // Floor is the least protection the vehicle accepts, whatever a task says.
 type Floor struct {
@@ -138,6 +149,9 @@ func (c *Client) checkFloor(p *pipeline.Plan) error {
 func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) error {
 	if err := c.checkFloor(r.Plan); err != nil {
 		return err
+	}
+	if r.Task.Owner != c.owner {
+		return fmt.Errorf("%w: the round's task is another privacy owner's", pipeline.ErrUntrusted)
 	}
 	if schema.LaneOf(r.Name.Task, r.Name.Epoch, c.id.ID, r.Task.Batch.Lanes) != r.Name.Lane {
 		return fmt.Errorf("%w: %s is not this vehicle's lane", pipeline.ErrUntrusted, r.Name)

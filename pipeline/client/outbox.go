@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -41,15 +40,11 @@ func (c *Client) Pending() ([]string, error) {
 // it sends the same bytes. The file is removed once the store holds the report.
 // progress, if not nil, is called with the bytes done and the bytes in all.
 func (c *Client) Upload(ctx context.Context, s storage.Store, file string, progress func(done, total int64)) (schema.ReportID, error) {
-	f, err := os.Open(c.state.Path(file))
+	f, rep, pieces, err := c.openOutbox(file)
 	if err != nil {
-		return schema.ReportID{}, fmt.Errorf("client: %w", err)
+		return schema.ReportID{}, err
 	}
 	defer f.Close()
-	rep, pieces, err := readOutbox(f)
-	if err != nil {
-		return schema.ReportID{}, fmt.Errorf("client: %s: %w", c.state.Path(file), err)
-	}
 	if err := send(ctx, s, rep, io.NewSectionReader(f, 0, pieces), progress); err != nil {
 		return rep.ID, err
 	}
@@ -64,15 +59,12 @@ func (c *Client) Discard(expired func(pipeline.RoundName) bool) error {
 		return err
 	}
 	for _, file := range files {
-		f, err := os.Open(c.state.Path(file))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		f, rep, _, err := c.openOutbox(file)
+		if err == nil {
+			f.Close()
+		} else if !errors.Is(err, schema.ErrFormat) {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("client: %w", err)
-		}
-		rep, _, err := readOutbox(f)
-		f.Close()
 		if err != nil || expired(nameOf(rep.Header)) {
 			if err := c.state.Remove(file); err != nil {
 				return err
@@ -82,30 +74,51 @@ func (c *Client) Discard(expired func(pipeline.RoundName) bool) error {
 	return nil
 }
 
+// openOutbox opens a finished report; one that is damaged is schema.ErrFormat.
+func (c *Client) openOutbox(file string) (*os.File, *schema.Report, int64, error) {
+	f, err := os.Open(c.state.Path(file))
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("client: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, nil, 0, fmt.Errorf("client: %w", err)
+	}
+	rep, pieces, err := readOutbox(f, info.Size())
+	if err != nil {
+		f.Close()
+		return nil, nil, 0, fmt.Errorf("client: %s: %w", c.state.Path(file), err)
+	}
+	return f, rep, pieces, nil
+}
+
 func nameOf(h schema.Header) pipeline.RoundName {
 	return pipeline.RoundName{Task: h.TaskID, Epoch: h.Epoch, Lane: h.Lane}
 }
 
-// readOutbox returns the report and the bytes of the pieces before it.
-func readOutbox(f *os.File) (*schema.Report, int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
+// readOutbox returns the report and the bytes of the pieces before it, which are not looked at.
+func readOutbox(f io.ReaderAt, size int64) (*schema.Report, int64, error) {
+	if size < 8 {
+		return nil, 0, fmt.Errorf("%w: outbox file of %d bytes", schema.ErrFormat, size)
 	}
 	var tail [8]byte
-	if _, err := f.ReadAt(tail[:], max(0, info.Size()-8)); err != nil {
+	if _, err := f.ReadAt(tail[:], size-8); err != nil {
 		return nil, 0, err
 	}
 	n := int64(binary.LittleEndian.Uint64(tail[:]))
-	if n < 0 || n > schema.HeadBytes+1<<20 || n+8 > info.Size() {
+	if n < 0 || n > schema.HeadBytes+1<<20 || n+8 > size {
 		return nil, 0, fmt.Errorf("%w: outbox file", schema.ErrFormat)
 	}
 	raw := make([]byte, n)
-	pieces := info.Size() - 8 - n
+	pieces := size - 8 - n
 	if _, err := f.ReadAt(raw, pieces); err != nil {
 		return nil, 0, err
 	}
 	rep, err := schema.DecodeReport(raw)
+	if err == nil && pieces != int64(rep.Header.Blocks())*int64(rep.Header.BlockBytes()) {
+		err = fmt.Errorf("%w: outbox file: %d bytes of pieces", schema.ErrFormat, pieces)
+	}
 	return rep, pieces, err
 }
 

@@ -43,7 +43,15 @@ func (c *Collector) Collect(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err != nil {
 		return nil, err
 	}
-	return c.open(ctx, s, r, cert, sum)
+	x, res, err := openSum(r, cert, sum)
+	if errors.Is(err, committee.ErrNotOpened) || errors.Is(err, committee.ErrWitness) {
+		// Partial sums are not signed: before a round is given up, only its reports count.
+		if again, e := aggregator.FromReports(ctx, s, r, cert.manifest.Reports, progress); e == nil {
+			sum = again
+			x, res, err = openSum(r, cert, sum)
+		}
+	}
+	return c.conclude(ctx, s, r, cert, sum, x, res, err)
 }
 
 // certificate is what t votes agreed on, with all valid answers to it.
@@ -76,16 +84,23 @@ func certified(ctx context.Context, s storage.Store, r *pipeline.Round) (*certif
 	return cert, nil
 }
 
-func (c *Collector) open(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum) (*Collected, error) {
+func openSum(r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum) ([]int32, committee.Result, error) {
 	var answers []committee.Answer
-	for k, a := range cert.answers {
-		answers = append(answers, committee.Answer{Index: k, Shares: a.Body.Shares})
+	for k := range r.Task.Committee.Size {
+		if a, ok := cert.answers[k]; ok {
+			answers = append(answers, committee.Answer{Index: k, Shares: a.Body.Shares})
+		}
 	}
 	x := make([]int32, 0, r.Secagg.Values())
 	res, err := committee.Open(r.Secagg, r.ID.Digest, len(cert.manifest.Reports), r.Task.Batch.MaxDishonest, sum.Sum, answers, func(j int, block []int32) error {
 		x = append(x[:min(len(x), j*r.Secagg.N())], block...)
 		return nil
 	})
+	return x, res, err
+}
+
+// conclude publishes an opened sum, ends the round void, or says what it waits for.
+func (c *Collector) conclude(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum, x []int32, res committee.Result, err error) (*Collected, error) {
 	switch {
 	case err == nil:
 		return c.publish(ctx, s, r, cert, sum, x[:r.Secagg.Values()], res)
@@ -94,7 +109,7 @@ func (c *Collector) open(ctx context.Context, s storage.Store, r *pipeline.Round
 	case errors.Is(err, committee.ErrNotOpened) && c.final(r, cert):
 		return c.void(ctx, s, r, cert, "no set of answers opens the sum")
 	case errors.Is(err, committee.ErrNotOpened) || errors.Is(err, committee.ErrAnswers):
-		return nil, fmt.Errorf("%w: %d answers do not open the sum; more may: %w", pipeline.ErrDecryptors, len(answers), err)
+		return nil, fmt.Errorf("%w: %d answers do not open the sum; more may: %w", pipeline.ErrDecryptors, len(cert.answers), err)
 	}
 	return nil, err
 }
@@ -221,14 +236,21 @@ func (c *Collector) Abort(ctx context.Context, s storage.Store, r *pipeline.Roun
 	if c.now().Unix() < r.Descriptor.KeyExpiry {
 		return nil, ErrVoted
 	}
-	return c.void(ctx, s, r, charged(votes), reason)
+	return c.void(ctx, s, r, charged(r, votes), reason)
 }
 
-// charged keeps the reservation that was voted for in the receipt.
-func charged(votes map[int]schema.Signed[schema.Vote]) *certificate {
-	cert := &certificate{votes: votes}
-	for _, v := range votes {
-		cert.id, cert.checkpoint = v.Body.Manifest, v.Body.Checkpoint
+// charged keeps the reservation that most decryptors voted for in the receipt.
+func charged(r *pipeline.Round, votes map[int]schema.Signed[schema.Vote]) *certificate {
+	cert, most, count := &certificate{votes: votes}, 0, map[schema.Vote]int{}
+	for k := range r.Task.Committee.Size {
+		v, ok := votes[k]
+		if !ok {
+			continue
+		}
+		pair := schema.Vote{Manifest: v.Body.Manifest, Checkpoint: v.Body.Checkpoint}
+		if count[pair]++; count[pair] > most {
+			cert.id, cert.checkpoint, most = pair.Manifest, pair.Checkpoint, count[pair]
+		}
 	}
 	return cert
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/aggregator"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -20,7 +21,8 @@ type Proposal struct {
 }
 
 // Propose makes the manifest: the candidates less every report that a
-// decryptor refused. It reserves the cost and publishes both. At least t decryptors must have checked. If a
+// decryptor refused or that cannot be added, whose sum it stores for [Collector.Collect].
+// It reserves the cost and publishes both. At least t decryptors must have checked. If a
 // manifest with its reservation exists, it is the proposal.
 func (c *Collector) Propose(ctx context.Context, s storage.Store, r *pipeline.Round, candidates schema.Digest) (*Proposal, error) {
 	if err := c.authorized(r.Plan); err != nil {
@@ -56,12 +58,11 @@ func existing(ctx context.Context, s storage.Store, r *pipeline.Round) (*Proposa
 	}
 	for _, id := range ids {
 		m, err := pipeline.LoadManifest(ctx, s, r, id)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			_, err = pipeline.LoadReservation(ctx, s, r, id)
 		}
-		_, err = pipeline.LoadReservation(ctx, s, r, id)
-		if errors.Is(err, storage.ErrNotExist) {
-			continue
+		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, pipeline.ErrUntrusted) {
+			continue // nobody can vote for it
 		}
 		return &Proposal{Manifest: id, Reports: len(m.Reports)}, err
 	}
@@ -117,6 +118,13 @@ func without(reports []schema.ReportID, checks map[int]schema.Signed[schema.Chec
 }
 
 func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Round, reports []schema.ReportID, p *Proposal) error {
+	// Decryptors never look at pieces: without this step one report whose pieces are missing could never be collected.
+	sum, err := aggregator.Addable(ctx, s, r, reports, nil)
+	if err != nil {
+		return err
+	}
+	reports, p.Refused = sum.Reports, append(p.Refused, sum.Refused...)
+	slices.SortFunc(p.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
 	if len(reports) < r.Task.Batch.Min {
 		return fmt.Errorf("%w: %d reports remain, min_batch_size is %d", pipeline.ErrNotReady, len(reports), r.Task.Batch.Min)
 	}
@@ -138,6 +146,9 @@ func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Ro
 		Manifest: p.Manifest, Vehicles: vehicles, Event: r.Event(),
 	}
 	if err := reserve(ctx, s, r, res); err != nil {
+		return err
+	}
+	if _, err := aggregator.Store(ctx, s, r, &sum.PartialSum); err != nil {
 		return err
 	}
 	if _, err := s.PutOnce(ctx, pipeline.ManifestKey(r.Name, p.Manifest), m.Bytes()); err != nil {

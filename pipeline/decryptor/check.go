@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
@@ -13,7 +14,7 @@ import (
 	"github.com/veilsum/veilsum/storage"
 )
 
-// Progress is told how many reports are done.
+// Progress is told how many reports are done, by one goroutine at a time.
 type Progress func(done, total int)
 
 // Checked is the outcome of [Decryptor.Check].
@@ -75,6 +76,9 @@ func published(ctx context.Context, s storage.Store, r *pipeline.Round, candidat
 
 // open loads the round's file and binds it to this RoundID if it is new.
 func (d *Decryptor) open(r *pipeline.Round) (int, *roundFile, error) {
+	if r.Task.Owner != d.owner {
+		return 0, nil, fmt.Errorf("%w: the round's task is another privacy owner's", pipeline.ErrUntrusted)
+	}
 	k, err := d.Index(r.Plan)
 	if err != nil {
 		return 0, nil, err
@@ -86,12 +90,6 @@ func (d *Decryptor) open(r *pipeline.Round) (int, *roundFile, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if d.now().Unix() >= f.Expiry && f.holdsSecrets() {
-		f.erase()
-		if err := d.save(r.Name, f); err != nil {
-			return 0, nil, err
-		}
-	}
 	if string(r.Descriptor.RoundKeys[k].Bytes()) != string(f.Published) {
 		return 0, nil, fmt.Errorf("%w: round %s names a key that is not this decryptor's", ErrForked, r.Name)
 	}
@@ -99,13 +97,19 @@ func (d *Decryptor) open(r *pipeline.Round) (int, *roundFile, error) {
 	if err := f.bind(r, k); err != nil {
 		return 0, nil, fmt.Errorf("round %s: %w", r.Name, err)
 	}
-	if !fresh {
-		return k, f, nil
+	if fresh {
+		if err := d.accept(r); err != nil {
+			return 0, nil, err
+		}
 	}
-	if err := d.accept(r); err != nil {
-		return 0, nil, err
+	expired := d.now().Unix() >= f.Expiry && f.holdsSecrets()
+	if expired {
+		f.erase()
 	}
-	return k, f, d.save(r.Name, f)
+	if fresh || expired {
+		return k, f, d.save(r.Name, f)
+	}
+	return k, f, nil
 }
 
 type result struct {
@@ -122,11 +126,13 @@ type checker struct {
 	results  []result
 	ids      []schema.ReportID
 	progress Progress
+
+	mu   sync.Mutex
+	done int
 }
 
 func (c *checker) run(ctx context.Context, ids []schema.ReportID) error {
 	c.ids = ids
-	done := make(chan struct{}, len(ids))
 	err := pipeline.ForEach(ctx, len(ids), func(ctx context.Context, _, i int) error {
 		a, err := c.check(ctx, ids[i])
 		var refused *pipeline.Refused
@@ -137,16 +143,22 @@ func (c *checker) run(ctx context.Context, ids []schema.ReportID) error {
 		} else {
 			c.results[i] = result{accepted: a}
 		}
-		done <- struct{}{}
-		if c.progress != nil {
-			c.progress(len(done), len(ids))
-		}
+		c.tick()
 		return nil
 	})
 	if err == nil {
 		c.refuseRepeated()
 	}
 	return err
+}
+
+func (c *checker) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done++
+	if c.progress != nil {
+		c.progress(c.done, len(c.ids))
+	}
 }
 
 func (c *checker) check(ctx context.Context, id schema.ReportID) (*accepted, error) {

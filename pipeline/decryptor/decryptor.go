@@ -138,26 +138,30 @@ func (d *Decryptor) newKey(p *pipeline.Plan, n pipeline.RoundName, k int, expiry
 }
 
 // Erase destroys the keys and seeds of every round whose key has expired by
-// this decryptor's clock, and returns how many.
+// this decryptor's clock, and returns how many. A damaged file does not keep
+// the others.
 func (d *Decryptor) Erase(p *pipeline.Plan, id schema.TaskID) (int, error) {
 	names, err := d.rounds(id)
 	if err != nil {
 		return 0, err
 	}
-	erased := 0
+	erased, failed := 0, []error(nil)
 	for _, n := range names {
-		f, err := d.load(p, n)
-		if err != nil {
-			return erased, err
+		done, err := d.eraseExpired(p, n)
+		if done {
+			erased++
 		}
-		if d.now().Unix() < f.Expiry || !f.holdsSecrets() {
-			continue
-		}
-		f.erase()
-		if err := d.save(n, f); err != nil {
-			return erased, err
-		}
-		erased++
+		failed = append(failed, err)
 	}
-	return erased, nil
+	return erased, errors.Join(failed...)
+}
+
+func (d *Decryptor) eraseExpired(p *pipeline.Plan, n pipeline.RoundName) (bool, error) {
+	f, err := d.load(p, n)
+	if err != nil || d.now().Unix() < f.Expiry || !f.holdsSecrets() {
+		return false, err
+	}
+	f.erase()
+	err = d.save(n, f)
+	return err == nil, err
 }

@@ -16,7 +16,7 @@ import (
 // roundFile is all that a decryptor keeps of one round key, in one file, so
 // that one rename moves it from {key, seeds, H} to {H, V}. It prints as "[redacted]".
 type roundFile struct {
-	Expiry    int64         `json:"expiry"`
+	Expiry    int64         `json:"expiry"` // of the key; from the first check on, of the descriptor
 	Coin      schema.Digest `json:"coin"`
 	Published []byte        `json:"published"` // the signed round key
 	// Key is the private key until the first check binds it to a RoundID; then Record holds it.
@@ -42,14 +42,12 @@ func (*roundFile) String() string { return "[redacted]" }
 func (accepted) String() string { return "[redacted]" }
 
 func (f *roundFile) holdsSecrets() bool {
-	return len(f.Key) > 0 || len(f.Accepted) > 0 || f.record.State() == committee.Fresh && len(f.Record) > 0 || f.record.State() == committee.Voted
+	_, err := f.record.Key()
+	return len(f.Key) > 0 || len(f.Accepted) > 0 || err == nil
 }
 
 func (f *roundFile) erase() {
-	f.Key, f.Accepted = nil, nil
-	if len(f.Record) > 0 {
-		f.record = f.record.Erase()
-	}
+	f.Key, f.Accepted, f.record = nil, nil, f.record.Erase()
 }
 
 // bind ties the key to the first round that uses it, for good.
@@ -68,7 +66,7 @@ func (f *roundFile) bind(r *pipeline.Round, k int) error {
 		return err
 	}
 	f.record, err = committee.NewRecord(r.Secagg, k, r.ID.Digest, key)
-	f.RoundID, f.Key = r.ID, nil
+	f.RoundID, f.Key, f.Expiry = r.ID, nil, min(f.Expiry, r.Descriptor.KeyExpiry)
 	return err
 }
 

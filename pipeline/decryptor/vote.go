@@ -147,11 +147,28 @@ func (d *Decryptor) Answer(ctx context.Context, s storage.Store, r *pipeline.Rou
 		return schema.Answer{}, fmt.Errorf("%w: this decryptor has not voted in round %s", pipeline.ErrNotReady, r.Name)
 	}
 	if _, done := f.record.Answered(); !done {
+		if err := notVoid(ctx, s, r); err != nil {
+			return schema.Answer{}, err
+		}
 		if err := d.answer(ctx, s, r, k, f, schema.ManifestID{Digest: id}, checkpoint, refs(votes), progress); err != nil {
 			return schema.Answer{}, err
 		}
 	}
 	return d.sendAnswer(ctx, s, r, f, schema.ManifestID{Digest: id})
+}
+
+// notVoid refuses to open the list of a round that ended void. It must run after
+// the votes were read: if the round was aborted while no vote was to be seen, its cost may have been
+// given to another round before these votes appeared.
+func notVoid(ctx context.Context, s storage.Store, r *pipeline.Round) error {
+	x, err := pipeline.LoadReceipt(ctx, s, r)
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil
+	}
+	if err == nil && x.Status == schema.StatusVoid {
+		err = fmt.Errorf("%w: %s is void", pipeline.ErrEnded, r.Name)
+	}
+	return err
 }
 
 func refs(votes map[int]schema.Signed[schema.Vote]) []committee.VoteRef {

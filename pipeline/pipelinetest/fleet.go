@@ -37,6 +37,8 @@ type Fleet struct {
 	Snapshot   schema.Digest
 	Dir        string // state directories
 	Clock      *time.Time
+	Floor      client.Floor   // of every vehicle
+	Options    []state.Option // of every state directory
 }
 
 // Task returns a small valid task without keys: d values in one tensor, batches of 2 to 64.
@@ -76,6 +78,13 @@ func New(t testing.TB, n int, task schema.Task) *Fleet {
 	}
 	f.Enroll(1, f.Vehicles)
 	return f
+}
+
+// Use makes another task of the same people the current one: it signs and
+// publishes it, and keeps store, keys and state directories.
+func (f *Fleet) Use(task schema.Task) {
+	f.T.Helper()
+	f.addTask(task)
 }
 
 func (f *Fleet) addTask(task schema.Task) {
@@ -123,9 +132,18 @@ func (f *Fleet) must(err error) {
 // Client opens vehicle i's client; the test closes its state directory at the end.
 func (f *Fleet) Client(i int) *client.Client {
 	f.T.Helper()
-	c, err := client.New(client.Config{State: f.state(fmt.Sprintf("vehicle-%d", i)), Identity: f.Vehicles[i], Owner: schema.NewPublicKey(f.Owner), Now: f.Now})
-	f.must(err)
+	c, done := f.Vehicle(i)
+	f.T.Cleanup(done)
 	return c
+}
+
+// Vehicle opens vehicle i's client, as a process that starts does.
+func (f *Fleet) Vehicle(i int) (*client.Client, func()) {
+	f.T.Helper()
+	dir := f.open(fmt.Sprintf("vehicle-%d", i))
+	c, err := client.New(client.Config{State: dir, Identity: f.Vehicles[i], Owner: schema.NewPublicKey(f.Owner), Floor: f.Floor, Now: f.Now})
+	f.must(err)
+	return c, func() { dir.Close() }
 }
 
 // Decryptor opens decryptor k, as a process that starts does.
@@ -137,15 +155,9 @@ func (f *Fleet) Decryptor(k int) (*decryptor.Decryptor, func()) {
 	return d, func() { dir.Close() }
 }
 
-func (f *Fleet) state(name string) *state.Dir {
-	d := f.open(name)
-	f.T.Cleanup(func() { d.Close() })
-	return d
-}
-
 func (f *Fleet) open(name string) *state.Dir {
 	f.T.Helper()
-	d, err := state.Open(filepath.Join(f.Dir, name), state.WithoutSync())
+	d, err := state.Open(filepath.Join(f.Dir, name), append([]state.Option{state.WithoutSync()}, f.Options...)...)
 	f.must(err)
 	return d
 }
@@ -155,8 +167,8 @@ func (f *Fleet) Name(epoch uint64) pipeline.RoundName {
 	return pipeline.RoundName{Task: f.TaskID, Epoch: epoch}
 }
 
-// Open publishes all round keys of an epoch and opens its round in lane 0.
-func (f *Fleet) Open(epoch uint64) *pipeline.Round {
+// Keys publishes all round keys of an epoch, for one hour.
+func (f *Fleet) Keys(epoch uint64) {
 	f.T.Helper()
 	for k := range f.Members {
 		d, done := f.Decryptor(k)
@@ -164,6 +176,12 @@ func (f *Fleet) Open(epoch uint64) *pipeline.Round {
 		done()
 		f.must(err)
 	}
+}
+
+// Open publishes all round keys of an epoch and opens its round in lane 0.
+func (f *Fleet) Open(epoch uint64) *pipeline.Round {
+	f.T.Helper()
+	f.Keys(epoch)
 	r, err := f.Collector.Open(context.Background(), f.Store, f.Plan, collector.Opening{
 		Name: f.Name(epoch), Model: []byte("model"), Snapshot: f.Snapshot, Deadline: f.Now().Add(time.Minute),
 	})
@@ -183,7 +201,8 @@ func (f *Fleet) Update(i int) client.Update {
 // Report seals and uploads vehicle i's report.
 func (f *Fleet) Report(r *pipeline.Round, i int) schema.ReportID {
 	f.T.Helper()
-	c := f.Client(i)
+	c, done := f.Vehicle(i)
+	defer done()
 	s, err := c.SealRound(r, f.Update(i))
 	f.must(err)
 	id, err := c.Upload(context.Background(), f.Store, s.File(), nil)

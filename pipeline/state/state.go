@@ -24,6 +24,7 @@ var ErrLocked = errors.New("state: the directory is in use by another process")
 type Dir struct {
 	root string
 	sync bool
+	hook func(name string, done bool) error
 	lock *os.File
 }
 
@@ -34,14 +35,18 @@ type Option func(*Dir)
 // simulations whose state nobody needs after a crash.
 func WithoutSync() Option { return func(d *Dir) { d.sync = false } }
 
+// WithHook calls f before each file appears or disappears and again after it
+// did. An error of f ends the operation there and is returned: tests cut the power so.
+func WithHook(f func(name string, done bool) error) Option { return func(d *Dir) { d.hook = f } }
+
 // Open creates the directory if needed and locks it for this process until Close.
 func Open(root string, opts ...Option) (*Dir, error) {
-	d := &Dir{root: root, sync: true}
+	d := &Dir{root: root, sync: true, hook: func(string, bool) error { return nil }}
 	for _, o := range opts {
 		o(d)
 	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+	if err := d.mkdir(root); err != nil {
+		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(root, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -52,7 +57,11 @@ func Open(root string, opts ...Option) (*Dir, error) {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, root)
 	}
 	d.lock = f
-	return d, d.sweep()
+	if err := d.sweep(); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	return d, nil
 }
 
 // Close releases the lock.
@@ -98,11 +107,17 @@ func (d *Dir) Create(name string, data []byte) error {
 
 // Remove deletes a file durably; an absent file is not an error.
 func (d *Dir) Remove(name string) error {
+	if err := d.hook(name, false); err != nil {
+		return err
+	}
 	err := os.Remove(d.Path(name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("state: %w", err)
 	}
-	return d.syncDir(filepath.Dir(d.Path(name)))
+	if err := d.syncDir(filepath.Dir(d.Path(name))); err != nil {
+		return err
+	}
+	return d.hook(name, true)
 }
 
 // Names lists the files directly inside a subdirectory, sorted; an absent directory has none.

@@ -55,12 +55,18 @@ func (w *Writer) commit(publish func(from, to string) error) error {
 	if err := w.Close(); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
+	if err := w.dir.hook(w.name, false); err != nil {
+		return err
+	}
 	if err := publish(w.File.Name(), w.dir.Path(w.name)); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	os.Remove(w.File.Name()) // only a linked file still has this name
 	w.done = true
-	return w.dir.syncDir(filepath.Dir(w.dir.Path(w.name)))
+	if err := w.dir.syncDir(filepath.Dir(w.dir.Path(w.name))); err != nil {
+		return err
+	}
+	return w.dir.hook(w.name, true)
 }
 
 // Abort drops an uncommitted file; after Commit it does nothing.
