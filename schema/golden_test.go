@@ -124,9 +124,10 @@ func TestGoldenLabels(t *testing.T) {
 	if schema.Hash("candidates", []byte(g.Text)).String() != g.Identity {
 		t.Error("candidates: H(candidates; bytes) is not its identity")
 	}
-	readGolden(t, "snapshot", &g)
-	raw := g.bytes(t)
-	if schema.Hash("snapshot", raw[:len(raw)-64]).String() != g.Identity {
+	var snapshot golden
+	readGolden(t, "snapshot", &snapshot)
+	raw := snapshot.bytes(t)
+	if schema.Hash("snapshot", raw[:len(raw)-64]).String() != snapshot.Identity {
 		t.Error("snapshot: H(snapshot; bytes without the signature) is not its root")
 	}
 	if got := testTask().Scope.ID().String(); got != "5ca03e5f7ad563a1f1544567df68fb228204d1f871723727384f626bfc0dff3e" {
