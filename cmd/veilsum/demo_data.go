@@ -22,6 +22,7 @@ type demoData struct {
 	sentence string // from what
 	credit   string
 	split    string // what a vehicle is, in words
+	unit     string // what is not protected because the unit is a vehicle; %d is the number of vehicles
 	rows     *fleetsim.Dataset
 	config   fleetsim.Config
 }
@@ -55,6 +56,7 @@ func loadInertial() (*demoData, error) {
 		sentence: fmt.Sprintf("Which of seven shoulder exercises somebody makes, learned from %d windows of two seconds of a wrist's accelerometer and gyroscope.", from.Rows),
 		credit:   from.Meta["source"],
 		split:    "a slice in time of the recordings of one wrist of one of eight people; two more people are held out for the accuracy",
+		unit:     "A person: the unit is a vehicle, here a slice in time of one wrist's recordings. Eight people are behind %d vehicles, so one person is behind dozens, and for a person this run promises close to nothing.",
 		rows:     data, config: fleetsim.InertialConfig(),
 	}, err
 }
@@ -75,6 +77,7 @@ func loadDigits() (*demoData, error) {
 		sentence: fmt.Sprintf("Which digit is written, learned from %d images of MNIST, each averaged to 14 by 14 pixels.", from.Rows),
 		credit:   from.Meta["source"],
 		split:    "a share of the images, of about four digits; the last fifth of all images is held out for the accuracy",
+		unit:     "A writer: the unit is a vehicle, here one of %d shares of the images; the data does not tell who wrote which, and whoever is in several shares is protected less.",
 		rows:     data, config: fleetsim.DigitsConfig(),
 	}, err
 }

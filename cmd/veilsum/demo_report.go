@@ -151,7 +151,7 @@ func (d *demoRun) page(r *demoResult) report.Data {
 		MinBatchSize: t.Batch.Min, MaxDishonest: t.Batch.MaxDishonest,
 		Suite:       fmt.Sprintf("ring learning with errors (N %d, %d bits a value); seeds sealed with HPKE, ML-KEM-768 and X25519", d.world.plan.Secagg.N(), d.world.plan.Secagg.Bits()),
 		PostQuantum: true,
-		Bytes:       d.sizes(r), Seconds: r.Seconds, Parameters: d.parameters(), NotProtected: demoNotProtected,
+		Bytes:       d.sizes(r), Seconds: r.Seconds, Parameters: d.parameters(), NotProtected: append([]string{fmt.Sprintf(d.data.unit, r.Vehicles)}, demoNotProtected...),
 	}
 	for region := range d.fleet.Config().Regions {
 		data.Regions = append(data.Regions, string(rune('A'+region)))
@@ -164,9 +164,8 @@ func (d *demoRun) page(r *demoResult) report.Data {
 
 // demoNotProtected is what this demo, unlike a real fleet, leaves open.
 var demoNotProtected = []string{
-	"A person: the unit is a vehicle, here a slice of somebody's recordings. Whoever appears in several vehicles is protected less, by as many times as there are of them.",
 	"Anything against this computer: all roles ran on one machine, with all keys in one folder. In a fleet each role has a machine and an owner of its own.",
-	"The public data that step sizes, clipping norm and number of rounds were chosen on; no epsilon was charged for that choice.",
+	"The data those choices were made on: here these public data sets, their test rows included. A fleet with private data would choose on public data or pay for it.",
 	"More than one run: every run of the demo has a budget of its own, though the data is the same. A real fleet keeps one budget for one population.",
 }
 
@@ -194,6 +193,7 @@ func (d *demoRun) parameters() []report.Parameter {
 		{Name: "local_std_dev", Value: fmt.Sprintf("%.4f", p.Privacy.LocalStdDev()), Meaning: "Noise of one vehicle in integer steps; it is the encryption noise too."},
 		{Name: "honest_min", Value: fmt.Sprint(p.Privacy.HonestMin()), Meaning: "Vehicles whose noise the guarantee counts: min_batch_size less max_dishonest."},
 		{Name: "vanishing", Value: fmt.Sprintf("%g %%", 100*c.VanishShare), Meaning: "Share of the vehicles lost in each round."},
+		{Name: "silent decryptor", Value: "every second round", Meaning: "Another one each time: it neither checks, votes nor answers, and the other three open the sum."},
 		{Name: "seed", Value: fmt.Sprint(d.flags.seed), Meaning: "Chose who vanished when; keys and noise came from the system."},
 	}
 }

@@ -131,7 +131,8 @@ func (d *demoRun) drive(ctx context.Context, opened *pipeline.Round, r *demoRoun
 }
 
 // vehicle is one vehicle's part. It knows its own rows, the store and the
-// privacy owner's key; task, round and model it reads and verifies.
+// privacy owner's key; round and model it reads and verifies. The task, the same
+// for all rounds, was verified once.
 func (d *demoRun) vehicle(ctx context.Context, name pipeline.RoundName, i int, r *demoRound) error {
 	fate := r.fates[i]
 	if fate == fleetsim.GoneBeforeSealing {
@@ -146,11 +147,15 @@ func (d *demoRun) vehicle(ctx context.Context, name pipeline.RoundName, i int, r
 	if err := c.Discard(func(n pipeline.RoundName) bool { return n.Epoch < name.Epoch }); err != nil {
 		return err
 	}
-	update, err := d.train(ctx, name, i)
+	round, err := pipeline.LoadDescriptor(ctx, d.store, d.world.plan, name)
 	if err != nil {
 		return err
 	}
-	sealed, err := c.Seal(ctx, d.store, name.Task, name.Epoch, update)
+	update, err := d.train(ctx, round, i)
+	if err != nil {
+		return err
+	}
+	sealed, err := c.SealRound(round, update)
 	if err != nil {
 		return err
 	}
@@ -159,13 +164,9 @@ func (d *demoRun) vehicle(ctx context.Context, name pipeline.RoundName, i int, r
 }
 
 // train computes an update on the model that the round's descriptor announces.
-func (d *demoRun) train(ctx context.Context, name pipeline.RoundName, i int) (client.Update, error) {
-	round, err := pipeline.LoadDescriptor(ctx, d.store, d.world.plan, name)
-	if err != nil {
-		return client.Update{}, err
-	}
+func (d *demoRun) train(ctx context.Context, round *pipeline.Round, i int) (client.Update, error) {
 	hash := round.Descriptor.ModelHash
-	raw, err := storage.ReadAll(ctx, d.store, pipeline.ModelKey(name.Task, hash), int64(4*d.fleet.Dimension()))
+	raw, err := storage.ReadAll(ctx, d.store, pipeline.ModelKey(round.Name.Task, hash), int64(4*d.fleet.Dimension()))
 	if err != nil {
 		return client.Update{}, err
 	}
