@@ -43,8 +43,8 @@ The data is real and built into the program: "inertial" (wrist movements, about
 chooses who vanishes when; keys and noise always come from the system.
 
 OUT holds report.html (one page, no network), aggregates/round-NNN.arrow, state/
-and, unless --store says otherwise, store/. So that a run takes seconds, the demo
-does not wait for the disk (no fsync): a power cut may spoil OUT. No other
+and, unless --store says otherwise, store/. So that a run takes seconds, its rounds
+do not wait for the disk (no fsync): a power cut may spoil OUT. No other
 command of veilsum does that.`
 
 func (a *app) demoCommand() *cobra.Command {

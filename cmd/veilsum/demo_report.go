@@ -98,7 +98,7 @@ func sizeSentence(values int, sealed, plain int64, shorter int) string {
 		return fmt.Sprintf("%d values: a sealed report is %.1f times float32.", values, float64(sealed)/float64(plain))
 	}
 	return fmt.Sprintf("%d values are few: a sealed report is %.1f times float32; from about %d values on it is the shorter one.",
-		values, float64(sealed)/float64(plain), shorter)
+		values, float64(sealed)/float64(plain), (shorter+99)/100*100)
 }
 
 // finish writes the page and prints the result.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/fleetsim"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/storage/dir"
@@ -234,6 +235,49 @@ func TestDemoInterrupted(t *testing.T) {
 type writerFunc func(p []byte) (int, error)
 
 func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
+
+// The sentence about sizes must hold: reports are shorter than float32 from the
+// number of values on that it names, and longer well below it.
+func TestDemoSizes(t *testing.T) {
+	data, err := loadDemoData("inertial")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet, err := fleetsim.New(data.config, data.rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := demoTask(fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task.Committee = demoCommittee
+	for i := range task.Committee.Size {
+		task.Committee.Keys = append(task.Committee.Keys, schema.PublicKey{byte(i + 1)})
+	}
+	task.Collector, task.Authority, task.Owner = schema.PublicKey{11}, schema.PublicKey{12}, schema.PublicKey{13}
+	from := smallestShorter(task)
+	shorter := func(values int) bool {
+		task.Tensors[0].Shape = []int{values}
+		done, err := pipeline.Complete(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := pipeline.NewPlan(done)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Secagg.HeaderObjectBytes()+p.Secagg.Blocks()*p.Secagg.BlockBytes() < 4*values
+	}
+	if from < 1000 || shorter(from/2) {
+		t.Errorf("from %d values on; at half of it reports are shorter already", from)
+	}
+	for values := from; values < 100*from; values += 1 + values/37 {
+		if !shorter(values) {
+			t.Fatalf("reports are not shorter at %d values, said to be from %d on", values, from)
+		}
+	}
+}
 
 // TestDemoAccuracy trains the default five times and holds the mean against the
 // training without privacy. The noise differs from run to run: the difference of one

@@ -207,29 +207,16 @@ func (w *demoWorld) publishRoundKeys(ctx context.Context, d *demoRun) error {
 	return nil
 }
 
-// smallestShorter returns the least number of values, to within a percent, at which a sealed
-// report of this task is shorter than the same values as float32; 0 if there is none in range.
+// smallestShorter returns a number of values, to within a percent, from which on a sealed
+// report of such a task is shorter than the same values as float32; 0 if there is none in range.
 func smallestShorter(t schema.Task) int {
-	shorter := func(values int) bool {
-		t.Tensors = []schema.Tensor{{Name: "weights", DType: "float32", Shape: []int{values}}}
-		t.PieceBlocks = 0
-		done, err := pipeline.Complete(t)
-		if err != nil {
-			return false
-		}
-		p, err := pipeline.NewPlan(done)
-		return err == nil && reportBytes(p) < 4*int64(values)
-	}
 	low, high := 1, 1<<24
-	if !shorter(high) {
+	if !surelyShorter(t, high) {
 		return 0
 	}
 	for high-low > 1+low/100 {
-		middle := int(math.Sqrt(float64(low) * float64(high)))
-		if middle <= low {
-			middle = low + 1
-		}
-		if shorter(middle) {
+		middle := max(low+1, int(math.Sqrt(float64(low)*float64(high))))
+		if surelyShorter(t, middle) {
 			high = middle
 		} else {
 			low = middle
@@ -238,6 +225,18 @@ func smallestShorter(t schema.Task) int {
 	return high
 }
 
-func reportBytes(p *pipeline.Plan) int64 {
-	return int64(p.Secagg.HeaderObjectBytes()) + int64(p.Secagg.Blocks())*int64(p.Secagg.BlockBytes())
+// surelyShorter counts a whole block for the padding, so that it holds for
+// all larger numbers of values too: with one value more a report may grow by a block.
+func surelyShorter(t schema.Task, values int) bool {
+	t.Tensors, t.PieceBlocks = []schema.Tensor{{Name: "weights", DType: "float32", Shape: []int{values}}}, 0
+	done, err := pipeline.Complete(t)
+	if err != nil {
+		return false
+	}
+	p, err := pipeline.NewPlan(done)
+	if err != nil {
+		return false
+	}
+	packed := (values+schema.WitnessValues)*p.Secagg.Bits()/8 + p.Secagg.BlockBytes()
+	return p.Secagg.HeaderObjectBytes()+packed < 4*values
 }
