@@ -92,3 +92,6 @@ func NewTaskID(t Signed[Task]) TaskID { return TaskID{t.ID()} }
 
 // NewManifestID returns the identity of a manifest.
 func NewManifestID(m Signed[Manifest]) ManifestID { return ManifestID{m.ID()} }
+
+// HashModel is H("model"; model), what a descriptor and an update refer to.
+func HashModel(model []byte) Digest { return Hash("model", model) }
