@@ -63,6 +63,9 @@ func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Ro
 		return schema.Vote{}, err
 	}
 	reservation, err := pipeline.LoadReservation(ctx, s, r, id)
+	if errors.Is(err, storage.ErrNotExist) {
+		return schema.Vote{}, fmt.Errorf("%w: its cost is not reserved yet", pipeline.ErrNotReady)
+	}
 	if err != nil {
 		return schema.Vote{}, err
 	}

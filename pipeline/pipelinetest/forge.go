@@ -4,6 +4,10 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
@@ -104,6 +108,25 @@ func (f *Fleet) assemble(r *pipeline.Round, v client.Identity, g Forgery, h sche
 	rep, err := schema.NewReport(h, boxes, corr, signer)
 	f.must(err)
 	return rep
+}
+
+// Seeds opens decryptor k's box of a report with the key in its state
+// directory, which no check has used yet.
+func (f *Fleet) Seeds(r *pipeline.Round, k int, id schema.ReportID) (secagg.Seeds, error) {
+	f.T.Helper()
+	raw, err := os.ReadFile(filepath.Join(f.Dir, fmt.Sprintf("decryptor-%d", k), "rounds", r.Name.Task.String(), r.Name.String()+".json"))
+	f.must(err)
+	var file struct{ Key []byte }
+	f.must(json.Unmarshal(raw, &file))
+	key, err := secagg.ParseRoundKey(r.Secagg.Suite(), file.Key)
+	f.must(err)
+	rep, box, err := r.ReadHead(context.Background(), f.Store, id, k)
+	f.must(err)
+	var commitments [][32]byte
+	for _, c := range rep.Header.Commitments {
+		commitments = append(commitments, c)
+	}
+	return secagg.OpenBox(r.Secagg, k, key, r.ID.Digest, id.Digest, box, commitments)
 }
 
 // Weak returns the task's parameters with the least noise that can be sealed,

@@ -1,0 +1,136 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+	"github.com/veilsum/veilsum/storage/mem"
+)
+
+func digest(rt *rapid.T, name string) schema.Digest {
+	return schema.Digest(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(rt, name))
+}
+
+// TestNames: every name is a valid key, no two objects share one, and rounds sort by epoch.
+func TestNames(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := pipeline.RoundName{Task: schema.TaskID{Digest: digest(rt, "task")}, Epoch: rapid.Uint64Range(0, 999_999_999_999).Draw(rt, "epoch"), Lane: rapid.Uint32Range(0, 4095).Draw(rt, "lane")}
+		d := digest(rt, "hash")
+		keys := []string{
+			pipeline.TaskKey(n.Task), pipeline.ModelKey(n.Task, d), pipeline.RoundKeyKey(n, 3), pipeline.SnapshotKey(d), pipeline.DescriptorKey(n),
+			pipeline.HeaderKey(n, schema.ReportID{Digest: d}), pipeline.PieceKey(n, schema.ReportID{Digest: d}, 0), pipeline.PieceKey(n, schema.ReportID{Digest: d}, 12),
+			pipeline.CandidatesKey(n, d), pipeline.CheckKey(n, d, 0), pipeline.CheckKey(n, d, 15), pipeline.ManifestKey(n, schema.ManifestID{Digest: d}),
+			pipeline.ReservationKey(schema.ScopeID{Digest: d}, n, schema.ManifestID{Digest: d}), pipeline.VoteKey(n, 1), pipeline.AnswerKey(n, 1),
+			pipeline.PartialKey(n, d), pipeline.AggregateKey(n, d), pipeline.ReceiptKey(n),
+		}
+		for i, k := range keys {
+			if err := storage.CheckKey(k); err != nil {
+				rt.Fatal(err)
+			}
+			for _, other := range keys[:i] {
+				if k == other || strings.HasPrefix(k, other+"/") || strings.HasPrefix(other, k+"/") {
+					rt.Fatalf("%q and %q", k, other)
+				}
+			}
+		}
+		later := n
+		later.Epoch++
+		if pipeline.RoundPrefix(later) <= pipeline.RoundPrefix(n) {
+			rt.Fatalf("%q sorts before %q", pipeline.RoundPrefix(later), pipeline.RoundPrefix(n))
+		}
+	})
+}
+
+// TestListReports finds exactly the header objects, whatever else lies there.
+func TestListReports(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s, n := mem.New(), pipeline.RoundName{Epoch: 7}
+		var want []schema.ReportID
+		for range rapid.IntRange(0, 8).Draw(rt, "reports") {
+			id := schema.ReportID{Digest: digest(rt, "id")}
+			want = append(want, id)
+			put(rt, s, pipeline.HeaderKey(n, id))
+			put(rt, s, pipeline.PieceKey(n, id, 0))
+			other := n
+			other.Epoch++
+			put(rt, s, pipeline.HeaderKey(other, id))
+		}
+		id := schema.ReportID{Digest: digest(rt, "id")}
+		p, hex := pipeline.ReportsPrefix(n), id.String()
+		for _, junk := range []string{
+			p + hex + "/header", p + "0" + hex[1:2] + "x/" + hex + "/header", p + hex[:2] + "/" + hex[1:] + "/header",
+			p + hex[:2] + "/" + hex + "/more/header", p + hex[:2] + "/" + strings.ToUpper(hex) + "x/header", p + hex[:2] + "/" + hex + "/header2",
+		} {
+			_, _ = s.PutOnce(ctx, junk, nil) // some are no valid keys
+		}
+		got, err := pipeline.ListReports(ctx, s, n)
+		slices.SortFunc(want, schema.CompareReports)
+		if err != nil || !slices.Equal(got, slices.Compact(want)) {
+			rt.Fatalf("%v, want %v (%v)", got, want, err)
+		}
+	})
+}
+
+func put(rt *rapid.T, s storage.Store, key string) {
+	if _, err := s.PutOnce(ctx, key, []byte(key)); err != nil {
+		rt.Fatal(err)
+	}
+}
+
+// TestManyProposals: a flood of planted lists ends in an error, not in memory without bound.
+func TestManyProposals(t *testing.T) {
+	s := mem.New()
+	r := &pipeline.Round{Plan: &pipeline.Plan{}, Name: pipeline.RoundName{Epoch: 1}}
+	for i := range 1100 {
+		id := schema.Digest{byte(i), byte(i >> 8)}
+		for _, key := range []string{pipeline.CandidatesKey(r.Name, id), pipeline.ManifestKey(r.Name, schema.ManifestID{Digest: id})} {
+			if _, err := s.PutOnce(ctx, key, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := pipeline.ListCandidates(ctx, s, r); !errors.Is(err, pipeline.ErrUntrusted) {
+		t.Error(err)
+	}
+	if _, err := pipeline.ListManifests(ctx, s, r); !errors.Is(err, pipeline.ErrUntrusted) {
+		t.Error(err)
+	}
+}
+
+// TestForEach calls every index once, never a worker twice at a time, and stops at the first error.
+func TestForEach(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 100} {
+		calls, busy := make([]atomic.Int32, n), make([]sync.Mutex, pipeline.Workers(n))
+		err := pipeline.ForEach(ctx, n, func(_ context.Context, w, i int) error {
+			if !busy[w].TryLock() {
+				t.Error("worker", w, "is busy")
+			}
+			defer busy[w].Unlock()
+			calls[i].Add(1)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range calls {
+			if calls[i].Load() != 1 {
+				t.Errorf("%d of %d: %d calls", i, n, calls[i].Load())
+			}
+		}
+	}
+	stop, seen := errors.New("stop"), atomic.Int32{}
+	err := pipeline.ForEach(ctx, 1000, func(context.Context, int, int) error { seen.Add(1); return stop })
+	if !errors.Is(err, stop) || int(seen.Load()) > pipeline.Workers(1000) {
+		t.Error(err, seen.Load(), "calls")
+	}
+}
