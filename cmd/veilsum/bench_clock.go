@@ -64,11 +64,14 @@ func median(x []float64) float64 {
 // per is the median time of one of n equal parts of the work.
 func (t *benchTimer) per(n int) float64 { return median(t.times) / float64(n) }
 
-// over is the median ratio of t's times to u's in the same turn, each divided by its number of parts.
+// over is the median ratio of t's times to u's in the same turn, each divided by
+// its number of parts; NaN if the clock is too coarse for u.
 func (t *benchTimer) over(u *benchTimer, parts, partsOfU int) float64 {
-	ratios := make([]float64, len(t.times))
+	var ratios []float64
 	for i, x := range t.times {
-		ratios[i] = x / float64(parts) / (u.times[i] / float64(partsOfU))
+		if y := u.times[i]; y > 0 {
+			ratios = append(ratios, x/float64(parts)/(y/float64(partsOfU)))
+		}
 	}
 	return median(ratios)
 }

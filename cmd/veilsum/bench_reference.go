@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/veilsum/veilsum/privacy"
@@ -62,7 +63,16 @@ func (b *bench) measureBaseline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	encrypt := timerOf(func() error { _, err := bgv.Encrypt(values); return err })
+	var wire bytes.Buffer
+	encrypt := timerOf(func() error {
+		m, err := bgv.Encrypt(values)
+		if err != nil {
+			return err
+		}
+		wire.Reset()
+		_, err = m.WriteTo(&wire)
+		return err
+	})
 	add := timerOf(times(benchRepeat, func() error { return bgv.Add(sum, message) }))
 	ours, err := w.addTimer(ctx)
 	if err != nil {

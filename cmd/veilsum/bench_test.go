@@ -12,7 +12,7 @@ import (
 )
 
 var tinyBench = benchSizes{
-	values: 3000, small: 500, batch: 50, many: 8, few: 4, stored: 2, replayed: 4, simulated: 1000, reps: 3,
+	values: 20_000, small: 500, batch: 50, many: 8, few: 4, stored: 2, replayed: 4, simulated: 1000, reps: 3,
 }
 
 // runBench runs a tiny benchmark and returns what it printed.
@@ -80,6 +80,15 @@ func TestBenchShowsEveryFigureOnce(t *testing.T) {
 		if rows[name].Value == 0 {
 			t.Errorf("%s is absent or 0", name)
 		}
+	}
+	if r := rows["bgv_bits_ratio"]; r.AtLeast == nil || *r.AtLeast != 10 || r.AtMost != nil || r.Met == nil || *r.Met != (r.Value >= 10) {
+		t.Errorf("bgv_bits_ratio is %+v", r)
+	}
+	if r := rows["collector_open_ns_per_value"]; r.AtMost == nil || *r.AtMost != 40 || r.AtLeast != nil || r.Met == nil || *r.Met != (r.Value <= 40) {
+		t.Errorf("collector_open_ns_per_value is %+v", r)
+	}
+	if r := rows["intt_ns_per_value"]; r.AtMost != nil || r.AtLeast != nil || r.Met != nil {
+		t.Errorf("intt_ns_per_value has a target: %+v", r)
 	}
 	// These do not depend on sizes or load: PROTOCOL.md section 5 at (4,3).
 	if a, b := rows["report_fixed_bytes_suite1"].Value, rows["report_fixed_bytes_suite2"].Value; a != 5496 || b != 1144 {
@@ -204,6 +213,9 @@ func TestMedian(t *testing.T) {
 	a, b := &benchTimer{times: []float64{10, 40, 30}}, &benchTimer{times: []float64{1, 2, 6}}
 	if r := a.over(b, 2, 1); r != 5 { // 5, 10, 2.5
 		t.Errorf("ratio is %v", r)
+	}
+	if r := a.over(&benchTimer{times: make([]float64, 3)}, 1, 1); !math.IsNaN(r) {
+		t.Errorf("ratio to nothing is %v", r)
 	}
 	if fastest([]*benchTimer{a, b}) != b {
 		t.Error("fastest is not b")

@@ -2,6 +2,7 @@ package secaggbench
 
 import (
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
@@ -117,7 +118,20 @@ func (b *BGV) Add(sum, m *BGVMessage) error {
 	return nil
 }
 
-// Bytes is the length of the message as lattigo writes it: 8 bytes a residue.
+// WriteTo writes the message as lattigo does.
+func (m *BGVMessage) WriteTo(w io.Writer) (int64, error) {
+	var written int64
+	for _, c := range m.blocks {
+		n, err := c.WriteTo(w)
+		written += n
+		if err != nil {
+			return written, fmt.Errorf("secaggbench: %w", err)
+		}
+	}
+	return written, nil
+}
+
+// Bytes is the length that WriteTo writes: 8 bytes a residue.
 func (m *BGVMessage) Bytes() int {
 	n := 0
 	for _, c := range m.blocks {

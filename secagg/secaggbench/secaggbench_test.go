@@ -1,6 +1,7 @@
 package secaggbench_test
 
 import (
+	"io"
 	"testing"
 
 	"github.com/veilsum/veilsum/secagg"
@@ -59,6 +60,12 @@ func TestBGVAdds(t *testing.T) {
 	// 4096 values of two residues of two words, and lattigo's metadata.
 	if n, least := one.Bytes(), 4096*2*2*8; n < least || n > least+1024 {
 		t.Errorf("%d bytes, want about %d", n, least)
+	}
+	if n, err := one.WriteTo(io.Discard); err != nil || n != int64(one.Bytes()) {
+		t.Errorf("wrote %d bytes (%v), want %d", n, err, one.Bytes())
+	}
+	if bits := b.PackedBits(one); bits != 2*85*4096 {
+		t.Errorf("%v bits packed, want two polynomials of 85 bits: one prime is just above 2^42", bits)
 	}
 }
 
