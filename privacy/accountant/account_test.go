@@ -214,7 +214,8 @@ func TestInvalidEvents(t *testing.T) {
 		want  string
 	}{
 		{accountant.Event{}, "unknown type"},
-		{accountant.Event{Type: "poisson"}, "unknown type"},
+		{accountant.Event{Type: "exponential"}, "unknown type"},
+		{accountant.Event{Type: accountant.Poisson}, "sampling_probability is 0"},
 		{gaussian(0), "noise_multiplier is 0"},
 		{gaussian(math.NaN()), "noise_multiplier is NaN"},
 		{laplace(-1), "noise_multiplier is -1"},

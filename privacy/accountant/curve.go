@@ -1,9 +1,16 @@
 package accountant
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"math/bits"
+	"slices"
 )
+
+// ErrUnsupported reports an event that the accountant asked has no bound for,
+// though another may. It wraps [ErrEvent].
+var ErrUnsupported = fmt.Errorf("%w: not supported", ErrEvent)
 
 // samplerDistance is the proved statistical distance of one noise value from
 // the exact discrete Gaussian (package internal/sampler; protocol section 6).
@@ -15,12 +22,20 @@ type curve struct {
 	rho, xi  float64 // zCDP part: xi + rho*alpha
 	laplace  []laplaceTerm
 	sums     []sumTerm
+	terms    []term
+	known    map[string]int // place in terms, by event
 	distance float64 // total variation of the samplers, over all events
 	shift    float64 // sensitivity in units of the zero-out one: 1 or 2
 	relation NeighboringRelation
 }
 
 type laplaceTerm struct{ count, scale float64 }
+
+// term is any other event, count times.
+type term struct {
+	count float64
+	rdp   divergence
+}
 
 // sumTerm is one distributed discrete Gaussian with its tau correction.
 type sumTerm struct {
@@ -40,7 +55,10 @@ func newCurve(events []Event, relation NeighboringRelation) (*curve, error) {
 	if err := all.Validate(); err != nil {
 		return nil, err
 	}
-	return c, c.add(&all, 1)
+	if err := c.add(&all, 1); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // add composes e, times as often; Validate has bounded the recursion.
@@ -66,13 +84,100 @@ func (c *curve) add(e *Event, times float64) error {
 		c.rho += times * r * r / 2
 	case DistributedDiscreteGaussian:
 		return c.addSum(e, times)
+	case Tree, Matrix:
+		rho, err := strategyRho(e, c.relation)
+		c.rho += times * rho
+		return err
+	default:
+		return c.addTerm(e, times)
 	}
 	return nil
 }
 
+// strategyRho is the zCDP parameter of a Gaussian with the sensitivity of its
+// strategy: a leaf is in at most ceil(log2(n+1)) nodes of a tree of n leaves.
+func strategyRho(e *Event, relation NeighboringRelation) (float64, error) {
+	if relation == AddRemove {
+		return 0, fmt.Errorf("%w: %s under add_remove: removing a unit moves the others", ErrUnsupported, e.Type)
+	}
+	squared := e.StrategySensitivity * e.StrategySensitivity
+	if e.Type == Tree {
+		squared = float64(bits.Len64(uint64(slices.Max(e.StepCounts))))
+	}
+	if relation == ReplaceOne {
+		squared *= 4
+	}
+	return squared / (2 * e.NoiseMultiplier * e.NoiseMultiplier), nil
+}
+
+// addTerm records an event with a curve of its own; the same event is
+// computed once.
+func (c *curve) addTerm(e *Event, times float64) error {
+	key, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrEvent, err)
+	}
+	if i, ok := c.known[string(key)]; ok {
+		c.terms[i].count += times
+		return nil
+	}
+	d, err := divergenceOf(e, c.relation)
+	if err != nil {
+		return err
+	}
+	if c.known == nil {
+		c.known = make(map[string]int)
+	}
+	c.known[string(key)] = len(c.terms)
+	c.terms = append(c.terms, term{times, d})
+	return nil
+}
+
+// reach is the largest order at which densities without a formula are
+// integrated.
+const reach = 64
+
+// divergenceOf is the Rényi divergence of a leaf that is not Gaussian.
+func divergenceOf(e *Event, relation NeighboringRelation) (divergence, error) {
+	gaussianSample := e.Event != nil && e.Event.Type != Laplace
+	most := math.Inf(1)
+	switch e.Type {
+	case Skellam:
+		l2 := float64(e.Sensitivity)
+		l1 := l2 * math.Min(math.Sqrt(float64(e.Dimension)), l2)
+		if e.L1Sensitivity != 0 {
+			l1 = math.Min(l1, float64(e.L1Sensitivity))
+		}
+		if relation == ReplaceOne {
+			l1, l2 = 2*l1, 2*l2
+		}
+		return skellamRDP(e.Variance, l2, l1), nil
+	case Poisson:
+		if gaussianSample && relation != ReplaceOne {
+			rho, _ := gaussianRho(e.Event)
+			return poissonRDP(e.SamplingProbability, 1/math.Sqrt(2*rho)), nil
+		}
+		if gaussianSample {
+			most = reach
+		}
+	case FixedSize:
+		if relation == ReplaceOne {
+			rho, _ := gaussianRho(e.Event)
+			return fixedSizeRDP(float64(e.SampleSize)/float64(e.SourceDatasetSize), 1/math.Sqrt(2*rho)), nil
+		}
+	case GaussianMixture, TruncatedPoisson:
+		most = reach
+	}
+	pairs, err := pairsOf(e, relation, span{sigmas: 12, alpha: reach})
+	if err != nil {
+		return nil, err
+	}
+	return pairsRDP(pairs, most), nil
+}
+
 func (c *curve) addZCDP(e *Event, times float64) error {
 	if c.relation == ReplaceOne {
-		return fmt.Errorf("%w: zcdp has no factor for replace_one", ErrEvent)
+		return fmt.Errorf("%w: zcdp has no factor for replace_one", ErrUnsupported)
 	}
 	c.rho += times * e.Rho
 	c.xi += times * e.Xi
@@ -84,7 +189,7 @@ func (c *curve) addZCDP(e *Event, times float64) error {
 // data: adding it is post-processing.
 func (c *curve) addSum(e *Event, times float64) error {
 	if c.relation == AddRemove {
-		return fmt.Errorf("%w: %s publishes its list: add_remove does not apply", ErrEvent, e.Type)
+		return fmt.Errorf("%w: %s publishes its list: add_remove does not apply", ErrUnsupported, e.Type)
 	}
 	d, l2, h := float64(e.Dimension), c.shift*float64(e.Sensitivity), float64(e.Contributors)
 	c.distance += times * float64(e.Reports) * d * samplerDistance
@@ -133,6 +238,11 @@ func (c *curve) rdp(alpha float64) float64 {
 	for i := range c.sums {
 		r += c.sums[i].count * c.sums[i].rdp(alpha)
 	}
+	for _, t := range c.terms {
+		if t.count > 0 {
+			r += t.count * t.rdp(alpha)
+		}
+	}
 	return r
 }
 
@@ -175,7 +285,7 @@ func (c *curve) convert(delta float64) (eps, order float64) {
 	}
 	rest := *c
 	rest.laplace = nil
-	if rest.rho == 0 && rest.xi == 0 && len(rest.sums) == 0 {
+	if rest.rho == 0 && rest.xi == 0 && len(rest.sums) == 0 && len(rest.terms) == 0 {
 		if pure <= eps*(1+1e-6) { // a millionth is not worth an order of 10^8
 			return pure, 0
 		}
@@ -203,16 +313,16 @@ func bestOrder(delta float64, rdp func(float64) float64) (eps, order float64) {
 			best, least = u, v
 		}
 	}
-	u := golden(at, best-step, best+step)
+	u := golden(at, best-step, best+step, 40)
 	return math.Max(at(u), 0), 1 + math.Exp(u)
 }
 
 // golden finds the minimum of a function with one valley in [a, b].
-func golden(f func(float64) float64, a, b float64) float64 {
+func golden(f func(float64) float64, a, b float64, steps int) float64 {
 	const ratio = 0.6180339887498949
 	x, y := b-ratio*(b-a), a+ratio*(b-a)
 	fx, fy := f(x), f(y)
-	for range 40 {
+	for range steps {
 		if fx < fy {
 			b, y, fy = y, x, fx
 			x = b - ratio*(b-a)

@@ -39,8 +39,8 @@ func (g Guarantee) String() string {
 // delta, in (0, 1). The unit is "vehicle": one vehicle's contributions to all
 // the events. The error wraps [ErrEvent] or [ErrNoGuarantee].
 func Account(events []Event, delta float64, relation NeighboringRelation) (Guarantee, error) {
-	if !(delta > 0 && delta < 1) {
-		return Guarantee{}, fmt.Errorf("%w: delta is %g, want more than 0 and less than 1", ErrEvent, delta)
+	if err := checkDelta(delta); err != nil {
+		return Guarantee{}, err
 	}
 	c, err := newCurve(events, relation)
 	if err != nil {
@@ -58,17 +58,25 @@ func Account(events []Event, delta float64, relation NeighboringRelation) (Guara
 	return g, nil
 }
 
-// epsilon is the least fixed point of e = E(delta - (1+exp(e)) distance),
+// epsilon is the least epsilon of the curve at delta.
+func (c *curve) epsilon(delta float64) (eps, order float64, err error) {
+	return fixedPoint(delta, c.distance, c.convert)
+}
+
+// fixedPoint is the least fixed point of e = E(delta - (1+exp(e)) distance),
 // where E is the conversion for exact samplers: if the exact mechanism is (e,
 // d)-DP and each output distribution moves by at most `distance` in total
 // variation, then the real one is (e, d + (1+exp(e)) distance)-DP.
-func (c *curve) epsilon(delta float64) (eps, order float64, err error) {
+func fixedPoint(delta, distance float64, convert func(delta float64) (eps, order float64)) (eps, order float64, err error) {
 	for range 1000 {
-		left := delta - (1+math.Exp(eps))*c.distance
-		if !(left > 0) {
-			return 0, 0, fmt.Errorf("%w: sampler distance %.3g times 1+exp(%.4g) exceeds delta %g", ErrNoGuarantee, c.distance, eps, delta)
+		left := delta - (1+math.Exp(eps))*distance
+		if distance == 0 {
+			left = delta
 		}
-		next, alpha := c.convert(left)
+		if !(left > 0) {
+			return 0, 0, fmt.Errorf("%w: sampler distance %.3g times 1+exp(%.4g) exceeds delta %g", ErrNoGuarantee, distance, eps, delta)
+		}
+		next, alpha := convert(left)
 		// The sequence rises from zero, so the first step that does not rise
 		// is past the fixed point and proves eps.
 		if next <= eps {
@@ -80,9 +88,9 @@ func (c *curve) epsilon(delta float64) (eps, order float64, err error) {
 		// The slack covers the rounding of every sum above (below 1e-13) and
 		// makes the iteration end.
 		eps, order = next*(1+1e-12)+1e-15, alpha
-		if c.distance == 0 {
+		if distance == 0 {
 			return eps, order, nil
 		}
 	}
-	return 0, 0, fmt.Errorf("%w: sampler distance %.3g is too large for delta %g", ErrNoGuarantee, c.distance, delta)
+	return 0, 0, fmt.Errorf("%w: sampler distance %.3g is too large for delta %g", ErrNoGuarantee, distance, delta)
 }

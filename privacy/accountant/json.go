@@ -31,3 +31,42 @@ func ParseEvent(data []byte) (Event, error) {
 	}
 	return e, nil
 }
+
+// StepCounts are the numbers of leaves of one or more trees. In JSON a single
+// number stands for a list of one.
+type StepCounts []int64
+
+// UnmarshalJSON reads a number or a list of numbers.
+func (s *StepCounts) UnmarshalJSON(data []byte) error {
+	var one int64
+	if json.Unmarshal(data, &one) == nil && !bytes.Equal(data, []byte("null")) {
+		*s = StepCounts{one}
+		return nil
+	}
+	var list []int64
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	*s = list
+	return nil
+}
+
+// MarshalJSON writes a number if there is just one.
+func (s StepCounts) MarshalJSON() ([]byte, error) {
+	if len(s) == 1 {
+		return json.Marshal(s[0])
+	}
+	return json.Marshal([]int64(s))
+}
+
+func (s StepCounts) validate() error {
+	if len(s) == 0 || len(s) > maxTrees {
+		return fmt.Errorf("%w: %d step_counts, want 1 to %d", ErrEvent, len(s), maxTrees)
+	}
+	for _, n := range s {
+		if err := whole("a step count", n, 1, maxUnits); err != nil {
+			return err
+		}
+	}
+	return nil
+}
