@@ -235,6 +235,7 @@ func TestVoteAndAnswerRanges(t *testing.T) {
 		{"answer.shares", func(x *schema.Answer) { x.Shares[0] = nil }},
 		{"answer.shares", func(x *schema.Answer) { x.Shares[0] = make([]byte, 2049) }},
 		{"answer.shares", func(x *schema.Answer) { x.Shares[1] = make([]byte, 2176) }}, // 17 bits beside 16
+		{"answer.shares", func(x *schema.Answer) { x.Shares = [][]byte{make([]byte, 2056)} }},
 	})
 	many := testAnswer()
 	many.Shares = make([][]byte, 6436)
@@ -254,7 +255,7 @@ func TestReceiptRanges(t *testing.T) {
 		{"receipt.sum", func(x *schema.Receipt) { x.Sum = schema.Digest{} }},
 		{"receipt.reports", func(x *schema.Receipt) { x.Reports = 1 }},
 		{"receipt.reports", func(x *schema.Receipt) { x.Reports = 1<<20 + 1 }},
-		{"receipt.event.values", func(x *schema.Receipt) { x.Event.Values = math.MaxInt32 + 1 }},
+		{"receipt.event.values", func(x *schema.Receipt) { x.Event.Values = math.MaxInt32; x.Event.Values++ }},
 		{"receipt.aggregate", func(x *schema.Receipt) { x.Aggregate = schema.Digest{} }},
 		{"receipt.aggregate", func(x *schema.Receipt) { x.AggregateSize = 0 }},
 		{"receipt.votes", func(x *schema.Receipt) { x.Votes = nil }},

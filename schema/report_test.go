@@ -20,7 +20,7 @@ func TestHeaderRanges(t *testing.T) {
 		{"header.q", func(h *schema.Header) { h.Q = 33550337 }}, // of the other degree
 		{"header.q", func(h *schema.Header) { h.N = 2048 }},
 		{"header.d", func(h *schema.Header) { h.Values = 0 }},
-		{"header.d", func(h *schema.Header) { h.Values = math.MaxInt32 + 1 }},
+		{"header.d", func(h *schema.Header) { h.Values = math.MaxInt32; h.Values++ }},
 		{"header.piece_blocks", func(h *schema.Header) { h.PieceBlocks = 0 }},
 		{"header.piece_blocks", func(h *schema.Header) { h.PieceBlocks = 65537 }},
 		{"header.committee", func(h *schema.Header) { h.Size = 2 }},
@@ -217,6 +217,10 @@ func TestReportRefused(t *testing.T) {
 	if _, err := schema.NewReport(testHeader(), testBoxes(), make([]byte, 2048), testKey("vehicle")); !errors.Is(err, schema.ErrFormat) {
 		t.Errorf("a corr that differs from its hash: %v", err)
 	}
+	raw := testReport(t).Bytes()
+	gap := bytes.Clone(raw[:len(raw)-2048]) // bytes between the boxes and corr, which nobody signed
+	_, err := schema.DecodeReport(append(append(gap, 1, 2, 3), testCorr()...))
+	named(t, "bytes before corr", err, "report.size")
 	if err := testReport(t).Verify(testPublic("other")); !errors.Is(err, schema.ErrSignature) {
 		t.Errorf("another vehicle's key: %v", err)
 	}
