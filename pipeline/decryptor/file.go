@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -79,16 +80,24 @@ func (d *Decryptor) load(p *pipeline.Plan, n pipeline.RoundName) (*roundFile, er
 	if err != nil {
 		return nil, err
 	}
-	f := &roundFile{}
-	if err := json.Unmarshal(b, f); err != nil {
+	f, err := decodeRoundFile(p.Secagg, b)
+	if err != nil {
 		return nil, damaged(n)
 	}
-	if len(f.Record) > 0 {
-		if f.record, err = committee.DecodeRecord(p.Secagg, f.Record); err != nil {
-			return nil, damaged(n)
-		}
-	}
 	return f, nil
+}
+
+func decodeRoundFile(p secagg.Params, b []byte) (*roundFile, error) {
+	f := &roundFile{}
+	err := json.Unmarshal(b, f)
+	if err == nil && len(f.Record) > 0 {
+		f.record, err = committee.DecodeRecord(p, f.Record)
+	}
+	sorted := slices.IsSortedFunc(f.Accepted, func(a, b accepted) int { return schema.CompareReports(a.Report, b.Report) })
+	if err == nil && !sorted {
+		err = errors.New("accepted reports are out of order")
+	}
+	return f, err
 }
 
 // damaged does not quote the file: it may hold a key.

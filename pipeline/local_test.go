@@ -1,0 +1,78 @@
+package pipeline_test
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"github.com/veilsum/veilsum/pipeline/decryptor"
+	"github.com/veilsum/veilsum/pipeline/pipelinetest"
+	"github.com/veilsum/veilsum/privacy"
+)
+
+// TestLocalTrustModel plays a round of each mechanism of the local model: the
+// mean is that of the updates within the declared noise, and nearly all of that noise is there.
+// False alarm rate: Laplace tails beyond 9 standard deviations, 400 values, below 1e-3 in all.
+func TestLocalTrustModel(t *testing.T) {
+	for _, mechanism := range []string{"discrete_gaussian", "gaussian", "laplace"} {
+		t.Run(mechanism, func(t *testing.T) {
+			const d, n = 400, 8
+			task := pipelinetest.Task(d)
+			task.Privacy.TrustModel, task.Privacy.Mechanism = "local", mechanism
+			task.Privacy.NoiseMultiplier = 2
+			task.Scope.Epsilon = 1e6
+			if mechanism == "laplace" {
+				task.Privacy.NoiseMultiplier = 0.2 // over the L1 sensitivity, which is far larger
+			}
+			f := pipelinetest.New(t, n, task)
+			mean, sigma := playRound(t, f, n)
+			var square float64
+			for j := range mean {
+				var want float64
+				for i := range n {
+					want += float64(f.Update(i).Values[j]) / n
+				}
+				if math.Abs(mean[j]-want) > 9*sigma {
+					t.Fatalf("value %d: %g, want %g, sigma %g", j, mean[j], want, sigma)
+				}
+				square += (mean[j] - want) * (mean[j] - want) / d
+			}
+			if got := math.Sqrt(square); got < 0.7*sigma || got > 1.4*sigma {
+				t.Errorf("root mean square error %g, declared noise %g", got, sigma)
+			}
+		})
+	}
+}
+
+// playRound plays epoch 1 with all vehicles and decryptors 0 to 2.
+func playRound(t *testing.T, f *pipelinetest.Fleet, n int) (mean []float64, sigma float64) {
+	t.Helper()
+	ctx := context.Background()
+	r := f.Open(1)
+	for i := range n {
+		f.Report(r, i)
+	}
+	candidates, _, err := f.Collector.Close(ctx, f.Store, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := []int{0, 1, 2}
+	f.Committee(members, func(d *decryptor.Decryptor) error {
+		_, err := d.Check(ctx, f.Store, r, candidates, nil)
+		return err
+	})
+	if _, err := f.Collector.Propose(ctx, f.Store, r, candidates); err != nil {
+		t.Fatal(err)
+	}
+	f.Committee(members, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
+	f.Committee(members, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
+	got, err := f.Collector.Collect(ctx, f.Store, r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc, err := privacy.NewEncoder(r.Privacy, r.ID.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Mean, enc.NoiseStdDev(n)
+}
