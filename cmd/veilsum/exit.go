@@ -100,7 +100,7 @@ func explain(ctx context.Context, err error) (code int, hint string) {
 		if errors.As(err, &h) {
 			return exitInterrupted, h.hint
 		}
-		return exitInterrupted, "run the same command again; it goes on where it stopped"
+		return exitInterrupted, "run the same command again: a step that was done is not done twice"
 	}
 	var u *usageError
 	if errors.As(err, &u) {
