@@ -39,7 +39,7 @@ vehicles vanishes in each round, some in the middle of their upload; in every
 second round one decryptor is silent.
 
 The data is real and built into the program: "inertial" (wrist movements, about
-400 vehicles), "digits" (MNIST, 500 vehicles, some minutes). --seed
+400 vehicles) or "digits" (MNIST, 500 vehicles, about twice the time). --seed
 chooses who vanishes when; keys and noise always come from the system.
 
 OUT holds report.html (one page, no network), aggregates/round-NNN.arrow, state/

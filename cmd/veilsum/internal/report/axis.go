@@ -12,7 +12,7 @@ import (
 // lettering stays legible on a telephone.
 const (
 	plotWidth, plotHeight = 480.0, 290.0
-	marginLeft            = 52.0
+	marginLeft            = 66.0
 	marginRight           = 14.0
 	marginBottom          = 42.0
 	legendLine            = 18.0
