@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
 )
@@ -75,7 +73,7 @@ func (l *Ledger) Audit(ctx context.Context, remembered Checkpoint) (*Report, err
 
 // newest verifies the newest signed checkpoint.
 func (l *Ledger) newest(ctx context.Context) (Checkpoint, error) {
-	key, err := newestKey(ctx, l.objects)
+	key, err := newestKey(ctx, l.objects, l.state.size())
 	if err != nil || key == "" {
 		return Checkpoint{}, err
 	}
@@ -97,24 +95,16 @@ func (l *Ledger) newest(ctx context.Context) (Checkpoint, error) {
 	return c, l.online(c)
 }
 
-// newestKey finds the greatest name of a checkpoint. Names sort as sizes do; it
-// skips ahead by halves, since there may be as many as entries.
-func newestKey(ctx context.Context, o Objects) (newest string, err error) {
-	low := int64(0) // a checkpoint above low-1 exists, or none at all
-	for step := int64(1) << 39; step > 0; {
-		key, err := first(ctx, o, checkpointPrefix, CheckpointKey(min(low+step-1, maxIndex)))
-		if err != nil {
-			return "", err
+// newestKey finds the greatest name of a checkpoint of at least size entries,
+// or else the greatest below. Names sort as sizes do, and usually the first look finds it.
+func newestKey(ctx context.Context, o Objects, size int64) (newest string, err error) {
+	for back := int64(1); newest == "" && back < 2*size; back *= 2 {
+		for key, err := range o.List(ctx, checkpointPrefix, CheckpointKey(max(size-back, 0))) {
+			if err != nil {
+				return "", err
+			}
+			newest = key
 		}
-		if key == "" {
-			step /= 2
-			continue
-		}
-		n, err := strconv.ParseInt(strings.TrimPrefix(key, checkpointPrefix), 10, 64)
-		if err != nil || key != CheckpointKey(n) {
-			return "", fmt.Errorf("%w: %.100q is no checkpoint", ErrCorrupt, key)
-		}
-		low, newest = n, key
 	}
 	return newest, nil
 }
