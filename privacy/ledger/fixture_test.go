@@ -24,7 +24,6 @@ func keyOf(name string) ed25519.PrivateKey {
 
 func publicOf(name string) ed25519.PublicKey { return keyOf(name).Public().(ed25519.PublicKey) }
 
-
 // noisier is what a round of taxi and bus costs.
 var noisier = accountant.Event{Type: accountant.Gaussian, NoiseMultiplier: 8}
 
