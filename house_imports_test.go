@@ -120,6 +120,8 @@ var carried = []string{
 	"github.com/tuneinsight/lattigo/v5/ring",
 	"github.com/google/differential-privacy/go/v2/noise",
 	"golang.org/x/sync/errgroup",
+	"gonum.org/v1/gonum/mathext", // small, and google's noise links it anyway
+	"gonum.org/v1/gonum/dsp/fourier",
 }
 
 // smallClient is rule 4: what pipeline/client reaches holds neither arrow nor minio-go.
