@@ -34,6 +34,44 @@ func ListCandidates(ctx context.Context, s storage.Store, r *Round) ([]schema.Di
 	return listDigests(ctx, s, CandidatesPrefix(r.Name))
 }
 
+// FrozenCandidates returns the largest candidate list in the store whose
+// reports are all there, and how many they are; 0 if there is none of at least
+// min_batch_size. Candidate lists are not signed: one that somebody planted can be
+// ignored, or leave reports out.
+func FrozenCandidates(ctx context.Context, s storage.Store, r *Round) (best schema.Digest, n int, err error) {
+	lists, err := ListCandidates(ctx, s, r)
+	if err != nil || len(lists) == 0 {
+		return best, 0, err
+	}
+	stored, err := ListReports(ctx, s, r.Name)
+	if err != nil {
+		return best, 0, err
+	}
+	for _, id := range lists {
+		l, err := LoadCandidates(ctx, s, r, id)
+		if errors.Is(err, ErrUntrusted) {
+			continue
+		}
+		if err != nil {
+			return best, 0, err
+		}
+		if len(l.Reports) >= max(r.Task.Batch.Min, n+1) && within(l.Reports, stored) {
+			best, n = id, len(l.Reports)
+		}
+	}
+	return best, n, nil
+}
+
+// within tells whether every report of a is in b; both are sorted.
+func within(a, b []schema.ReportID) bool {
+	for _, id := range a {
+		if _, ok := slices.BinarySearchFunc(b, id, schema.CompareReports); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // ListManifests returns the identities of all proposed manifests of the round, sorted.
 func ListManifests(ctx context.Context, s storage.Store, r *Round) ([]schema.ManifestID, error) {
 	ids, err := listDigests(ctx, s, ManifestsPrefix(r.Name))

@@ -5,13 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/aggregator"
-	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/secagg/committee"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -120,19 +117,7 @@ func (c *Collector) final(r *pipeline.Round, cert *certificate) bool {
 }
 
 func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum, x []int32, res committee.Result) (*Collected, error) {
-	enc, err := privacy.NewEncoder(r.Privacy, r.ID.Digest)
-	if err != nil {
-		return nil, err
-	}
-	mean, err := enc.DecodeInt32(x, len(cert.manifest.Reports))
-	if err != nil {
-		return nil, err
-	}
-	meta, err := metadata(r, cert)
-	if err != nil {
-		return nil, err
-	}
-	file, err := arrowipc.EncodeAggregate(r.Task.Tensors, mean, meta)
+	mean, file, err := Aggregate(r, x, len(cert.manifest.Reports))
 	if err != nil {
 		return nil, err
 	}
@@ -152,23 +137,6 @@ func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Ro
 		return &Collected{Receipt: won}, err
 	}
 	return &Collected{Receipt: won, Mean: mean}, nil
-}
-
-// metadata is deterministic, so that two collectors write the same bytes.
-func metadata(r *pipeline.Round, cert *certificate) (map[string]string, error) {
-	g, err := pipeline.EventGuarantee(r.Event(), r.Task.Scope)
-	if err != nil {
-		return nil, err
-	}
-	real := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
-	p := r.Task.Privacy
-	return map[string]string{
-		arrowipc.MetaFormat: "veilsum-aggregate/1", arrowipc.MetaRoundID: r.ID.String(), arrowipc.MetaModelVersion: r.Descriptor.ModelHash.String(),
-		arrowipc.MetaEpsilon: real(g.Epsilon), arrowipc.MetaDelta: real(g.Delta), arrowipc.MetaMechanism: p.TrustModel + " " + p.Mechanism,
-		arrowipc.MetaNoiseMultiplier: real(float64(p.NoiseMultiplier)), arrowipc.MetaClippingNorm: real(r.Privacy.ClippingNorm()),
-		arrowipc.MetaReportCount: strconv.Itoa(len(cert.manifest.Reports)), arrowipc.MetaReduction: "mean",
-		arrowipc.MetaDescriptorSHA256: r.ID.String(), arrowipc.MetaProducer: "veilsum",
-	}, nil
 }
 
 func (c *Collector) receipt(r *pipeline.Round, cert *certificate) schema.Receipt {

@@ -14,7 +14,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -135,12 +134,12 @@ func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Roun
 	if err := pipeline.Ended(ctx, s, r); err != nil {
 		return schema.Digest{}, 0, err
 	}
+	if id, n, err := pipeline.FrozenCandidates(ctx, s, r); n > 0 || err != nil {
+		return id, n, err
+	}
 	ids, err := pipeline.ListReports(ctx, s, r.Name)
 	if err != nil {
 		return schema.Digest{}, 0, err
-	}
-	if id, n, err := frozen(ctx, s, r, ids); n > 0 || err != nil {
-		return id, n, err
 	}
 	if len(ids) < r.Task.Batch.Min {
 		return schema.Digest{}, len(ids), fmt.Errorf("%w: %d reports, min_batch_size is %d", pipeline.ErrNotReady, len(ids), r.Task.Batch.Min)
@@ -152,36 +151,4 @@ func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Roun
 	}
 	_, err = s.PutOnce(ctx, pipeline.CandidatesKey(r.Name, l.ID()), raw)
 	return l.ID(), len(ids), err
-}
-
-// frozen returns the largest candidate list in the store whose reports are all
-// there. Candidate lists are not signed: one that somebody planted can only be ignored or be longer.
-func frozen(ctx context.Context, s storage.Store, r *pipeline.Round, stored []schema.ReportID) (best schema.Digest, n int, err error) {
-	lists, err := pipeline.ListCandidates(ctx, s, r)
-	if err != nil {
-		return best, 0, err
-	}
-	for _, id := range lists {
-		l, err := pipeline.LoadCandidates(ctx, s, r, id)
-		if errors.Is(err, pipeline.ErrUntrusted) {
-			continue
-		}
-		if err != nil {
-			return best, 0, err
-		}
-		if len(l.Reports) >= max(r.Task.Batch.Min, n+1) && within(l.Reports, stored) {
-			best, n = id, len(l.Reports)
-		}
-	}
-	return best, n, nil
-}
-
-// within tells whether every report of a is in b; both are sorted.
-func within(a, b []schema.ReportID) bool {
-	for _, id := range a {
-		if _, ok := slices.BinarySearchFunc(b, id, schema.CompareReports); !ok {
-			return false
-		}
-	}
-	return true
 }
