@@ -149,8 +149,11 @@ func TestOtherBase64(t *testing.T) {
 func TestNestedKey(t *testing.T) {
 	body := string(rawJSON(t, testDescriptor(t)))
 	for _, s := range []spelling{
-		{"space", `{"body":{`, `{"body": {`}, {"unknown field", `{"body":{`, `{"body":{"x":0,`}, {"range", `"index":0`, `"index":99`},
-		{"null key", `"round_keys":[`, `"round_keys":[null,`}, {"empty key", `"round_keys":[`, `"round_keys":[{},`},
+		{"space", `{"body":{`, `{"body": {`},
+		{"unknown field", `{"body":{`, `{"body":{"x":0,`},
+		{"range", `"index":0`, `"index":99`},
+		{"null key", `"round_keys":[`, `"round_keys":[null,`},
+		{"empty key", `"round_keys":[`, `"round_keys":[{},`},
 		{"third field", `"round_keys":[{`, `"round_keys":[{"x":0,`},
 	} {
 		bad := strings.Replace(body, s.old, s.new, 1)

@@ -38,7 +38,7 @@ func TestUniformMean(t *testing.T) {
 	each(t, func(t *testing.T, r *ring.Ring) {
 		dst := make([]uint32, 50*r.N())
 		r.Uniform(dst, key(1).Stream(2))
-		var sum, q = 0.0, float64(r.Q())
+		sum, q := 0.0, float64(r.Q())
 		for _, x := range dst {
 			if x >= r.Q() {
 				t.Fatalf("%d is not below Q", x)
