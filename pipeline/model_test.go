@@ -3,7 +3,10 @@ package pipeline_test
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -31,6 +34,9 @@ type schedule struct {
 	votes  map[int]schema.Vote // the first vote that each decryptor gave
 	// aborted tells that Abort was tried: only then may a round with enough reports end void.
 	aborted bool
+	// hostile tells that the store was tampered with: then any error is allowed.
+	hostile bool
+	mean    []float64 // what a collector published
 }
 
 // TestAnySchedule plays rounds in which every role acts at any time, in any
@@ -84,6 +90,9 @@ func (m *schedule) step() {
 
 // allow fails on errors that an honest role never meets.
 func (m *schedule) allow(err error) {
+	if m.hostile {
+		return
+	}
 	for _, ok := range []error{
 		nil, pipelinetest.ErrPower, pipeline.ErrEnded, pipeline.ErrNotReady, pipeline.ErrDecryptors,
 		decryptor.ErrNoKey, client.ErrEpoch, collector.ErrVoted,
@@ -118,9 +127,7 @@ func (m *schedule) decryptor(k int) {
 	d, exit := m.Decryptor(k)
 	defer exit()
 	lists, err := pipeline.ListCandidates(ctx, m.Store, m.round)
-	if err != nil {
-		m.rt.Fatal(err)
-	}
+	m.allow(err)
 	for _, l := range lists {
 		_, err := d.Check(ctx, m.store(), m.round, l, nil)
 		m.allow(err)
@@ -146,8 +153,11 @@ func (m *schedule) collector() {
 		_, err = m.Collector.Propose(ctx, m.store(), m.round, list)
 		m.allow(err)
 	}
-	_, err = m.Collector.Collect(ctx, m.store(), m.round, nil)
+	got, err := m.Collector.Collect(ctx, m.store(), m.round, nil)
 	m.allow(err)
+	if err == nil && got.Mean != nil {
+		m.mean = got.Mean
+	}
 }
 
 // finish lets everybody act without faults; sometimes the vehicles that did not report yet stay away.
@@ -219,6 +229,11 @@ func (m *schedule) meanIsRight(r schema.Receipt) {
 	if err != nil {
 		m.rt.Fatal(err)
 	}
+	m.compare(r, mean)
+}
+
+// compare compares a mean with that of the updates in the receipt's manifest.
+func (m *schedule) compare(r schema.Receipt, mean []float64) {
 	manifest, err := pipeline.LoadManifest(ctx, m.Store, m.round, r.Manifest)
 	if err != nil {
 		m.rt.Fatal(err)
@@ -282,6 +297,89 @@ func openWith(r *pipeline.Round, sum *aggregator.PartialSum, answers map[int]sch
 		return nil
 	})
 	return x, err
+}
+
+// TestTamperedStore spoils one object of the store at any moment of a round: it
+// is flipped, cut, emptied, deleted or replaced by another. Nobody panics, no decryptor votes
+// twice, and what is published is right. False alarm rate as for TestAnySchedule.
+func TestTamperedStore(t *testing.T) {
+	outcomes := map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(t, rt)
+		acts := m.acts()
+		at := rapid.IntRange(0, len(acts)).Draw(rt, "when")
+		for i, act := range acts {
+			if i == at {
+				m.spoil()
+			}
+			act()
+		}
+		outcomes[m.published()]++
+	})
+	t.Logf("%v", outcomes)
+}
+
+// acts are the steps of a whole round.
+func (m *schedule) acts() []func() {
+	var all []func()
+	for i := range m.Vehicles {
+		all = append(all, func() { m.vehicle(i) })
+	}
+	for range 3 {
+		all = append(all, m.collector)
+		for k := range 4 {
+			all = append(all, func() { m.decryptor(k) })
+		}
+	}
+	return append(all, m.collector)
+}
+
+// spoil changes one object; which kind is drawn first, so that reports do not crowd out the rest.
+func (m *schedule) spoil() {
+	m.hostile = true
+	kinds := map[string][]string{}
+	for key := range m.Objects() {
+		kind := strings.Split(strings.TrimPrefix(key, pipeline.RoundPrefix(m.round.Name)), "/")[0]
+		kinds[kind] = append(kinds[kind], key)
+	}
+	kind := rapid.SampledFrom(slices.Sorted(maps.Keys(kinds))).Draw(m.rt, "kind")
+	slices.Sort(kinds[kind])
+	key := kinds[kind][rapid.IntRange(0, len(kinds[kind])-1).Draw(m.rt, "object")]
+	all := slices.Sorted(maps.Keys(m.Objects()))
+	how := rapid.IntRange(0, 4).Draw(m.rt, "how")
+	place := rapid.IntRange(0, 1<<20).Draw(m.rt, "place")
+	m.Replace(key, func(b []byte) []byte {
+		switch {
+		case how == 0 || len(b) == 0:
+			return nil
+		case how == 1:
+			return []byte{}
+		case how == 2:
+			return b[:place%len(b)]
+		case how == 3:
+			if other := all[place%len(all)]; other != key {
+				return m.Get(other)
+			}
+		}
+		b[place%len(b)] ^= 1 << (place % 8)
+		return b
+	})
+}
+
+// published checks the mean that a collector published, if any.
+func (m *schedule) published() string {
+	r, err := pipeline.LoadReceipt(ctx, m.Store, m.round)
+	if err != nil {
+		return "no receipt"
+	}
+	if r.Status == schema.StatusVoid {
+		return "void"
+	}
+	if _, err := pipeline.LoadManifest(ctx, m.Store, m.round, r.Manifest); err != nil || m.mean == nil {
+		return "committed, then spoiled"
+	}
+	m.compare(r, m.mean)
+	return "committed"
 }
 
 // TestDropoutsAnyQuorumAnyTree drops 0 to 90 % of the vehicles, adds the rest in
