@@ -241,28 +241,39 @@ func TestForgedEntries(t *testing.T) {
 	}
 }
 
-// TestForgeryBehindTheVouchedEntries: of a bundle only the newest signature of
-// each writer is checked, so a forgery must fail wherever it stands.
-func TestForgeryBehindTheVouchedEntries(t *testing.T) {
+// TestForgeryInABundle: of a bundle only the newest signature of each writer is
+// checked, so a forgery must fail wherever it stands: by its signature, or by the next
+// entry, which names another predecessor.
+func TestForgeryInABundle(t *testing.T) {
 	m := filled(t, 255) // exactly one bundle, anna's
-	forge := func(m *memory, at int) error {
+	for _, at := range []int{1, 100, 255} {
 		bad := m.clone()
 		bad.edit("tile/entries/000", func(b []byte) []byte {
-			for i := 0; i < at; i++ {
-				b = b[2+int(b[0])<<8+int(b[1]):]
+			rest := b
+			for range at {
+				rest = rest[2+int(rest[0])<<8+int(rest[1]):]
 			}
-			return b
-		})
-		tail := len(bad.objects["tile/entries/000"])
-		bad.edit("tile/entries/000", func([]byte) []byte {
-			b := bytes.Clone(m.objects["tile/entries/000"])
-			b[len(b)-tail+int(b[len(b)-tail])<<8+int(b[len(b)-tail+1])-10] ^= 1 // in the hexadecimal signature
+			rest[int(rest[0])<<8+int(rest[1])-10] ^= 1 // in the signature
 			return b
 		})
 		_, err := ledger.Open(t.Context(), bad, scope, unvoted)
-		return err
+		wants(t, err, ledger.ErrCorrupt)
 	}
-	for _, at := range []int{1, 100, 255} {
-		wants(t, forge(m, at), ledger.ErrCorrupt)
+}
+
+// TestForgeryByAnotherCollector: bert writes a void in anna's name and entries of
+// his own on top. In bulk only the newest entries of both are verified; anna's is the forged one.
+func TestForgeryByAnotherCollector(t *testing.T) {
+	b := ledger.NewBuilder(scope)
+	for n := range 100 {
+		b.Add(&ledger.Entry{Kind: ledger.KindReserve, Request: request(taxi, uint64(n), 0)}, keyOf("anna"), true)
 	}
+	b.Add(&ledger.Entry{Kind: ledger.KindVoid, Reserve: 3, Reason: "forged"}, keyOf("bert"), true)
+	for n := b.Size(); n < 256; n++ {
+		b.Add(&ledger.Entry{Kind: ledger.KindReserve, Request: request(truck, 1, n)}, keyOf("bert"), true)
+	}
+	m := newMemory()
+	b.Store(func(key string, body []byte) { m.objects[key] = body }, keyOf("bert"))
+	_, err := ledger.Open(t.Context(), m, scope, unvoted)
+	wants(t, err, ledger.ErrCorrupt)
 }

@@ -122,6 +122,11 @@ const (
 func (e *Entry) sign(scope ID, key ed25519.PrivateKey) []byte {
 	b := e.appendBody([]byte(envelopeHead))
 	copy(e.Signature[:], ed25519.Sign(key, signedHash(scope, b[len(envelopeHead):])))
+	return e.envelope(b)
+}
+
+// envelope closes the envelope around a body.
+func (e *Entry) envelope(b []byte) []byte {
 	b = append(b, envelopeMid...)
 	b = hex.AppendEncode(b, e.Signature[:])
 	return append(b, envelopeTail...)

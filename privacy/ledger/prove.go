@@ -127,7 +127,7 @@ func (p *Prover) Inclusion(ctx context.Context, index int64) (entry []byte, proo
 	if err != nil {
 		return nil, nil, err
 	}
-	if entry, err = p.objects.Get(ctx, EntryKey(index), maxEntry); err != nil {
+	if entry, err = readEntry(ctx, p.objects, index); err != nil {
 		return nil, nil, err
 	}
 	if err := CheckInclusion(p.head, index, entry, proof); err != nil {
@@ -185,7 +185,7 @@ func (t *tiles) read(tile tlog.Tile) ([]byte, error) {
 // node computes the n'th hash at tile level l from the level below.
 func (t *tiles) node(l int, n int64) (tlog.Hash, error) {
 	if l == 0 {
-		entry, err := t.objects.Get(t.ctx, EntryKey(n), maxEntry)
+		entry, err := readEntry(t.ctx, t.objects, n)
 		return leafHash(entry), err
 	}
 	below := tlog.Tile{H: tileHeight, L: l - 1, N: n, W: bundleSize}
@@ -193,5 +193,28 @@ func (t *tiles) node(l int, n int64) (tlog.Hash, error) {
 	if err != nil {
 		return tlog.Hash{}, err
 	}
-	return tlog.HashFromTile(below, data, tlog.StoredHashIndex(l*tileHeight, n))
+	// A tile holds levels up to one below its root.
+	left, err := tlog.HashFromTile(below, data, tlog.StoredHashIndex(l*tileHeight-1, 2*n))
+	if err != nil {
+		return left, err
+	}
+	right, err := tlog.HashFromTile(below, data, tlog.StoredHashIndex(l*tileHeight-1, 2*n+1))
+	return tlog.NodeHash(left, right), err
+}
+
+// readEntry reads an entry, from its bundle if a mirror holds only that.
+func readEntry(ctx context.Context, o Objects, index int64) ([]byte, error) {
+	data, err := o.Get(ctx, EntryKey(index), maxEntry)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
+	bundle, err := o.Get(ctx, bundleKey(index/bundleSize), maxBundle)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := splitBundle(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, bundleKey(index/bundleSize), err)
+	}
+	return entries[index%bundleSize], nil
 }

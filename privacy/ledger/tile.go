@@ -159,11 +159,11 @@ func (l *Ledger) readBundles(ctx context.Context) error {
 
 // prefetch loads bundles in order until the context ends; a few more than are
 // needed may be asked for.
-func prefetch(ctx context.Context, o Objects, n int64) <-chan chan decoded {
+func prefetch(ctx context.Context, o Objects, from int64) <-chan chan decoded {
 	ahead := make(chan chan decoded, 8)
 	go func() {
 		defer close(ahead)
-		for ; ; n++ {
+		for n := from; ; n++ {
 			one := make(chan decoded, 1)
 			select {
 			case ahead <- one:
