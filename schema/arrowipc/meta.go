@@ -62,16 +62,21 @@ func aggregateMeta(meta map[string]string) (map[string]string, error) {
 		return nil, fmt.Errorf("%w: %s is %q, want %q", ErrMetadata, MetaFormat, f, AggregateFormat)
 	}
 	out[MetaFormat] = AggregateFormat
-	if len(out) > maxMeta {
-		return nil, fmt.Errorf("%w: %d entries, want at most %d", ErrMetadata, len(out), maxMeta)
+	return out, checkMeta(out)
+}
+
+// checkMeta refuses metadata that is too much or no text.
+func checkMeta(meta map[string]string) error {
+	if len(meta) > maxMeta {
+		return fmt.Errorf("%w: %d entries, want at most %d", ErrMetadata, len(meta), maxMeta)
 	}
-	for k, v := range out {
+	for k, v := range meta {
 		if len(k) < 1 || len(k) > maxMetaKey || !utf8.ValidString(k) {
-			return nil, fmt.Errorf("%w: key %q: want 1 to %d bytes of UTF-8", ErrMetadata, k, maxMetaKey)
+			return fmt.Errorf("%w: key %q: want 1 to %d bytes of UTF-8", ErrMetadata, k, maxMetaKey)
 		}
 		if len(v) > maxMetaValue || !utf8.ValidString(v) {
-			return nil, fmt.Errorf("%w: value of %q: want at most %d bytes of UTF-8", ErrMetadata, k, maxMetaValue)
+			return fmt.Errorf("%w: value of %q: want at most %d bytes of UTF-8", ErrMetadata, k, maxMetaValue)
 		}
 	}
-	return out, nil
+	return nil
 }
