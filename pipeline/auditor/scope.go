@@ -1,0 +1,257 @@
+package auditor
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// scopes audits the budget of every scope that an audited task belongs to.
+func (a *auditor) scopes() error {
+	seen := map[schema.ScopeID]schema.Scope{}
+	for _, t := range a.report.Tasks {
+		seen[t.Scope] = t.plan.Task.Scope
+	}
+	var ids []schema.ScopeID
+	for id := range seen {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(x, y schema.ScopeID) int { return bytes.Compare(x.Digest[:], y.Digest[:]) })
+	for _, id := range ids {
+		if err := a.scope(id, seen[id]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *auditor) scope(id schema.ScopeID, scope schema.Scope) error {
+	sa := &scopeAudit{auditor: a, out: &Scope{ID: id, Scope: scope, Charges: []Charge{}, Vehicles: []Group{}, Spent: []Account{}, Uncharged: []string{}, Silent: []string{}}}
+	a.report.Scopes = append(a.report.Scopes, sa.out)
+	for info, err := range a.store.List(a.ctx, pipeline.ScopePrefix(id), "") {
+		if err != nil {
+			return err
+		}
+		if err := sa.reservation(info.Key); err != nil {
+			return err
+		}
+	}
+	if err := sa.budget(); err != nil {
+		return err
+	}
+	return sa.participations()
+}
+
+// scopeAudit counts the reservations of a scope. It is written apart from
+// pipeline.LoadCharges, by which the roles count, so that one checks the other.
+type scopeAudit struct {
+	*auditor
+	out    *Scope
+	epochs []*epoch // by task and epoch
+}
+
+// epoch is one (task, epoch) that is charged: one event, and one participation of each vehicle.
+type epoch struct {
+	task     schema.TaskID
+	plan     *pipeline.Plan
+	number   uint64
+	lanes    map[uint32]bool
+	vehicles map[schema.VehicleID]bool
+	key      string
+}
+
+// reservation verifies one reservation and counts it. One that does not verify
+// is a flaw whoever wrote it: leaving it out could hide a charge.
+func (s *scopeAudit) reservation(key string) error {
+	raw, err := s.read(key)
+	if err != nil {
+		return blame(key, "the reservation", err)
+	}
+	x, err := schema.Decode[schema.Reservation](raw)
+	if err != nil {
+		return blame(key, "the reservation", err)
+	}
+	b, n := x.Body, pipeline.RoundName{Task: x.Body.TaskID, Epoch: x.Body.Epoch, Lane: x.Body.Lane}
+	if b.Scope != s.out.ID || key != pipeline.ReservationKey(s.out.ID, n, b.Manifest) {
+		return flawf(key, "it is not this scope's reservation of this name")
+	}
+	p, err := s.loadTask(b.TaskID)
+	if err != nil {
+		return err
+	}
+	if p == nil || p.Task.Scope.ID() != s.out.ID {
+		return flawf(key, "it charges a task that is not of this scope and owner")
+	}
+	if err := x.Verify(p.Task.Collector); err != nil {
+		return blame(key, "the reservation", err)
+	}
+	if b.Event != p.Event() {
+		return flawf(key, "it charges another event than its task costs")
+	}
+	s.count("reservation")
+	counts, err := s.counts(p, n, b.RoundID)
+	if err != nil {
+		return err
+	}
+	if !counts {
+		s.out.Uncharged = append(s.out.Uncharged, key)
+		return nil
+	}
+	s.charge(p, n, b.Vehicles, key)
+	return nil
+}
+
+// counts tells whether a round is charged: always, unless its receipt is void
+// without a checkpoint and nobody voted.
+func (s *scopeAudit) counts(p *pipeline.Plan, n pipeline.RoundName, id schema.RoundID) (bool, error) {
+	x, err := load[schema.Receipt](s.auditor, pipeline.ReceiptKey(n), p.Task.Collector)
+	if errors.Is(err, storage.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return true, blame(pipeline.ReceiptKey(n), "the receipt", err)
+	}
+	if x.Body.RoundID != id || x.Body.Status != schema.StatusVoid || !x.Body.Checkpoint.IsZero() {
+		return true, nil
+	}
+	votes, err := pipeline.LoadVotes(s.ctx, s.store, &pipeline.Round{Plan: p, Name: n, ID: id})
+	return len(votes) > 0, err
+}
+
+func (s *scopeAudit) charge(p *pipeline.Plan, n pipeline.RoundName, vehicles []schema.VehicleID, key string) {
+	// Keys are sorted by task and round, so an epoch's reservations follow each other.
+	if i := len(s.epochs) - 1; i < 0 || s.epochs[i].task != n.Task || s.epochs[i].number != n.Epoch {
+		s.epochs = append(s.epochs, &epoch{task: n.Task, plan: p, number: n.Epoch, lanes: map[uint32]bool{}, vehicles: map[schema.VehicleID]bool{}})
+	}
+	e := s.epochs[len(s.epochs)-1]
+	e.lanes[n.Lane], e.key = true, key
+	for _, v := range vehicles {
+		e.vehicles[v] = true
+	}
+}
+
+// budget computes epsilon after every charge, by every accountant, and finds the first beyond the budget.
+func (s *scopeAudit) budget() error {
+	sc := s.out.Scope
+	ac := newAccounts(sc)
+	s.out.Spent, s.out.Within = ac.none(), true
+	for i, e := range s.epochs {
+		ac.add(e.plan)
+		c := Charge{Task: e.task, Epoch: e.number, Lanes: len(e.lanes), Vehicles: len(e.vehicles), Event: e.plan.Event(), Before: s.out.Spent, key: e.key}
+		after, err := ac.spent(i == len(s.epochs)-1 || i%ac.every(len(s.epochs)) == 0)
+		if err == nil && least(after) > float64(sc.Epsilon) {
+			after, err = ac.spent(true) // one bound that holds is enough
+		}
+		if err != nil {
+			return &Flaw{Object: e.key, What: "the charges up to it give no guarantee", Err: err}
+		}
+		c.After, s.out.Spent = after, after
+		s.out.Charges = append(s.out.Charges, c)
+		if best := least(after); !(best <= float64(sc.Epsilon)) {
+			s.out.Within = false
+			return &Flaw{Object: e.key, What: "with this charge the scope spends more than its budget", Err: errBeyond(best, sc)}
+		}
+	}
+	if len(s.epochs) > 0 {
+		_, why := ac.ask(true)
+		for _, err := range why {
+			s.out.Silent = append(s.out.Silent, err.Error())
+		}
+	}
+	return agree(s.out)
+}
+
+// participations counts what each vehicle gave and checks the limits of the tasks.
+func (s *scopeAudit) participations() error {
+	given := map[schema.VehicleID][]*epoch{}
+	for _, e := range s.epochs {
+		for v := range e.vehicles {
+			given[v] = append(given[v], e)
+		}
+	}
+	vehicles := make([]schema.VehicleID, 0, len(given))
+	for v := range given {
+		vehicles = append(vehicles, v)
+	}
+	pipeline.SortVehicles(vehicles) // so that the same flaw is found in every run
+	groups := map[int]map[string][]*epoch{}
+	for _, v := range vehicles {
+		if err := s.limits(v, given[v]); err != nil {
+			return err
+		}
+		n := len(given[v])
+		if groups[n] == nil {
+			groups[n] = map[string][]*epoch{}
+			s.out.Vehicles = append(s.out.Vehicles, Group{Epochs: n})
+		}
+		groups[n][taskCounts(given[v])] = given[v]
+		i := slices.IndexFunc(s.out.Vehicles, func(g Group) bool { return g.Epochs == n })
+		s.out.Vehicles[i].Vehicles++
+		s.out.MaxParticipation = max(s.out.MaxParticipation, n)
+	}
+	slices.SortFunc(s.out.Vehicles, func(a, b Group) int { return a.Epochs - b.Epochs })
+	for i := range s.out.Vehicles {
+		if err := s.worst(&s.out.Vehicles[i], groups[s.out.Vehicles[i].Epochs]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// taskCounts tells vehicles apart that took part equally often but in other tasks.
+func taskCounts(given []*epoch) string {
+	var b strings.Builder
+	for _, e := range given {
+		b.WriteString(e.task.String())
+	}
+	return b.String()
+}
+
+func (s *scopeAudit) worst(g *Group, kinds map[string][]*epoch) error {
+	for _, given := range kinds {
+		ac := newAccounts(s.out.Scope)
+		for _, e := range given {
+			ac.add(e.plan)
+		}
+		x, err := ac.spent(true)
+		if err != nil {
+			return err
+		}
+		if g.Epsilon == nil || least(x) > least(g.Epsilon) {
+			g.Epsilon = x
+		}
+	}
+	return nil
+}
+
+// limits checks one vehicle's epochs, which are in the order of task and epoch.
+func (s *scopeAudit) limits(v schema.VehicleID, given []*epoch) error {
+	for i := 1; i < len(given); i++ {
+		a, b := given[i-1], given[i]
+		if a.task != b.task {
+			continue
+		}
+		apart := b.number - a.number
+		if s.out.MinSeparation == 0 || apart < s.out.MinSeparation {
+			s.out.MinSeparation = apart
+		}
+		if least := b.plan.Task.Participation.MinSeparation; apart < uint64(least) {
+			return flawf(b.key, "vehicle %s took part in epochs %d and %d, at least %d apart are required", v, a.number, b.number, least)
+		}
+	}
+	// Tasks of one scope may limit differently, and their order in time is unknown: the
+	// counts are allowed if taking the strictest tasks first would have been.
+	byLimit := slices.DeleteFunc(slices.Clone(given), func(e *epoch) bool { return e.plan.Task.Participation.Max == 0 })
+	slices.SortStableFunc(byLimit, func(a, b *epoch) int { return a.plan.Task.Participation.Max - b.plan.Task.Participation.Max })
+	for i, e := range byLimit {
+		if most := e.plan.Task.Participation.Max; i+1 > most {
+			return flawf(e.key, "vehicle %s took part %d times, at most %d are allowed", v, len(given), most)
+		}
+	}
+	return nil
+}
