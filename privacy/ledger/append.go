@@ -10,7 +10,8 @@ import (
 )
 
 // Admit is a further condition on a reservation: what is charged before it is
-// given. Participation limits are checked here (see [Participations]).
+// given, for use until Admit returns. Participation limits are checked here (see
+// [Participations]). It must not call the Ledger, which waits for it.
 type Admit func(ctx context.Context, before *Charges) error
 
 // Reserve charges a manifest, or finds that it is charged, and returns the

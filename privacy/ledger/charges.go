@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
 )
@@ -13,16 +14,18 @@ import (
 // (task, epoch) with a reservation that counts, however many lanes and manifests
 // were reserved. A voided reservation counts as long as [Rules].Voted finds a vote.
 type Charges struct {
-	state   *state
+	view    view
+	state   *state  // for [Charges.add]
 	counted []int32 // positions of the reservations that count, in the order of the log
 	counts  []int64 // per distinct event
 	charged []bool  // per (task, epoch)
 	extra   []accountant.Event
 }
 
-// chargesAt counts the first size entries. The result is for use before the state changes.
+// chargesAt counts the first size entries. The result is for use before the state
+// changes; [Charges.detach] lets it live on.
 func (s *state) chargesAt(ctx context.Context, rules *Rules, size int64) (*Charges, error) {
-	c := &Charges{state: s, counts: make([]int64, len(s.events)), charged: make([]bool, len(s.chargeEvent))}
+	c := &Charges{view: s.view, state: s, counts: make([]int64, len(s.events)), charged: make([]bool, len(s.chargeEvent))}
 	for i := range s.reservations {
 		r := &s.reservations[i]
 		if r.index >= size {
@@ -44,6 +47,12 @@ func (s *state) chargesAt(ctx context.Context, rules *Rules, size int64) (*Charg
 		}
 	}
 	return c, nil
+}
+
+// detach makes the charges independent of the state.
+func (c *Charges) detach() *Charges {
+	c.view.reservations, c.state = slices.Clone(c.view.reservations), nil
+	return c
 }
 
 // voted tells whether a reservation is final. Where nobody can tell, it is.
@@ -73,7 +82,7 @@ func (c *Charges) Events() []accountant.Event {
 	var all []accountant.Event
 	for i, n := range c.counts {
 		if n > 0 {
-			all = append(all, accountant.Repeat(c.state.events[i], n))
+			all = append(all, accountant.Repeat(c.view.events[i], n))
 		}
 	}
 	return append(all, c.extra...)
@@ -93,7 +102,7 @@ func (c *Charges) Epochs() int64 {
 func (c *Charges) Reservations() iter.Seq[Reservation] {
 	return func(yield func(Reservation) bool) {
 		for _, i := range c.counted {
-			if !yield(c.state.reservation(i)) {
+			if !yield(c.view.reservation(i)) {
 				return
 			}
 		}
@@ -103,7 +112,7 @@ func (c *Charges) Reservations() iter.Seq[Reservation] {
 // Guarantee returns what the charges give together at the scope's delta. The
 // error wraps accountant.ErrNoGuarantee if that is nothing.
 func (c *Charges) Guarantee() (accountant.Guarantee, error) {
-	return accountant.Account(c.Events(), c.state.scope.Delta, c.state.scope.Relation)
+	return accountant.Account(c.Events(), c.view.scope.Delta, c.view.scope.Relation)
 }
 
 // CheckBudget returns [ErrBudget] if the charges exceed the scope's budget.
@@ -115,7 +124,7 @@ func (c *Charges) CheckBudget() error {
 	if err != nil {
 		return err
 	}
-	if most := c.state.scope.Epsilon; !(g.Epsilon <= most) { // also refuses NaN
+	if most := c.view.scope.Epsilon; !(g.Epsilon <= most) { // also refuses NaN
 		return fmt.Errorf("%w: epsilon %.4g after this round, %.4g allowed at delta %.3g", ErrBudget, g.Epsilon, most, g.Delta)
 	}
 	return nil

@@ -208,3 +208,41 @@ func TestRacingWithCrashes(t *testing.T) {
 		t.Errorf("%d epochs, %d reservations, want 6 of each", r.Epochs, r.Reservations)
 	}
 }
+
+// TestConcurrentReaders: what a Ledger has handed out does not change under its user.
+func TestConcurrentReaders(t *testing.T) {
+	m := newMemory()
+	l := open(t, m, unvoted)
+	reserve(t, l, request(taxi, 1, 0))
+	c, err := l.Charges(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := range 20 {
+			if _, _, err := l.Reserve(context.Background(), keyOf("anna"), request(taxi, 1, n), nil); err != nil {
+				t.Error(err)
+			}
+			if err := void(l, request(taxi, 1, n)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for range 20 {
+			for r := range c.Reservations() {
+				if r.Voided != 0 || c.Epochs() != 1 {
+					t.Error("a snapshot changed")
+				}
+			}
+			if _, err := l.Find(taxi, request(taxi, 1, 0).Round, request(taxi, 1, 0).Manifest); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	if all := l.Reservations(); len(all) != 20 || all[19].Voided == 0 {
+		t.Errorf("%d reservations", len(all))
+	}
+}

@@ -59,6 +59,13 @@ func (b *Builder) Add(e *Entry, key ed25519.PrivateKey, sign bool) {
 	}
 }
 
+// Singles writes single entries only, without a checkpoint.
+func (b *Builder) Singles(put func(string, []byte)) {
+	for i, e := range b.entries {
+		put(EntryKey(int64(i)), e)
+	}
+}
+
 // Store writes full bundles, the entries behind them and the last checkpoint.
 func (b *Builder) Store(put func(string, []byte), key ed25519.PrivateKey) {
 	n := len(b.entries) / bundleSize
@@ -80,3 +87,15 @@ func (b *Builder) Store(put func(string, []byte), key ed25519.PrivateKey) {
 	}
 	put(CheckpointKey(c.Size), data)
 }
+
+// SignEntry encodes and signs an entry.
+func SignEntry(e *Entry, scope ID, key ed25519.PrivateKey) []byte { return e.sign(scope, key) }
+
+// EncodeEntry encodes an entry with the signature that it has.
+func EncodeEntry(e *Entry) []byte { return e.envelope(e.appendBody([]byte(envelopeHead))) }
+
+// For fuzzing and for logs that no Ledger would write.
+var (
+	SplitBundle  = splitBundle
+	AppendBundle = appendBundle
+)

@@ -44,7 +44,7 @@ func collectorOf(task ledger.ID) string {
 
 func eventOf(task ledger.ID) accountant.Event {
 	if task == truck {
-		return accountant.Event{Type: accountant.Gaussian, NoiseMultiplier: 10}
+		return accountant.Event{Type: accountant.Gaussian, NoiseMultiplier: 4}
 	}
 	return noisier
 }

@@ -203,5 +203,20 @@ func (l *Ledger) Charges(ctx context.Context) (*Charges, error) {
 	if l.broken != nil {
 		return nil, l.broken
 	}
-	return l.state.chargesAt(ctx, &l.rules, l.state.size())
+	c, err := l.state.chargesAt(ctx, &l.rules, l.state.size())
+	if err != nil {
+		return nil, err
+	}
+	return c.detach(), nil
+}
+
+// Reservations returns all reservations read so far, in the order of the log.
+func (l *Ledger) Reservations() []Reservation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]Reservation, len(l.state.reservations))
+	for i := range all {
+		all[i] = l.state.reservation(int32(i))
+	}
+	return all
 }

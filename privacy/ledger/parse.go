@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"strconv"
 )
 
 // ParseEntry decodes the bytes of an entry other than the opening one. Only the
@@ -175,19 +174,6 @@ func (s *scanner) unsigned(before string, most uint64) uint64 {
 	}
 	s.rest = s.rest[n:]
 	return v
-}
-
-// real reads a quoted number; whoever calls encodes it again to refuse other spellings.
-func (s *scanner) real(before string) float64 {
-	s.want(before)
-	text := s.until('"')
-	if len(text) > 32 {
-		s.bad = true
-		return 0
-	}
-	f, err := strconv.ParseFloat(string(text), 64)
-	s.bad = s.bad || err != nil
-	return f
 }
 
 func (s *scanner) status(r *raw) {

@@ -12,6 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
+var testTime = time.Unix(1_700_000_000, 0)
+
 // naiveRoot is RFC 6962 section 2.1, word for word.
 func naiveRoot(entries [][]byte) ledger.ID {
 	if len(entries) == 1 {
@@ -161,9 +163,8 @@ func TestCosignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := time.Unix(1_700_000_000, 0)
 	for _, name := range []string{"decryptor-0", "decryptor-1"} {
-		if signed, err = ledger.Cosign(signed, name, keyOf(name), at); err != nil {
+		if signed, err = ledger.Cosign(signed, name, keyOf(name), testTime); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -182,8 +183,8 @@ func TestCosignatures(t *testing.T) {
 	changed := []byte(strings.Replace(string(signed), "\n5\n", "\n6\n", 1))
 	_, err = ledger.OpenCosigned(changed, c.Origin, "decryptor-1", publicOf("decryptor-1"))
 	wants(t, err, ledger.ErrCorrupt)
-	_, err = ledger.Cosign([]byte("no note"), "x", keyOf("x"), at)
+	_, err = ledger.Cosign([]byte("no note"), "x", keyOf("x"), testTime)
 	wants(t, err, ledger.ErrEntry)
-	_, err = ledger.Cosign(signed, "two words", keyOf("x"), at)
+	_, err = ledger.Cosign(signed, "two words", keyOf("x"), testTime)
 	wants(t, err, ledger.ErrEntry)
 }

@@ -44,21 +44,26 @@ type Reservation struct {
 // state is what the entries say, folded in order. It is a pure function of the
 // entries and the writers: no time, no store.
 type state struct {
-	scope Scope
-	tree  tree
+	view
+	tree tree
 
-	writers map[ID]int32 // task -> position in tasks
-	tasks   []writer
-	events  []accountant.Event
-	eventOf map[string]int32 // canonical bytes -> position in events
-
-	reservations []reservation // in the order of the log
-	byManifest   map[manifestKey]int32
-	charges      map[chargeKey]int32 // (task, epoch) -> position in chargeEvent
-	chargeEvent  []int32
+	writers     map[ID]int32     // task -> position in tasks
+	eventOf     map[string]int32 // canonical bytes -> position in events
+	byManifest  map[manifestKey]int32
+	charges     map[chargeKey]int32 // (task, epoch) -> position in chargeEvent
+	chargeEvent []int32
 
 	keys  []signingKey
 	keyOf map[string]int32 // public key -> position in keys
+}
+
+// view is what the lists of a state say. The lists grow only; of their elements
+// only a reservation changes, when it ends.
+type view struct {
+	scope        Scope
+	tasks        []writer
+	events       []accountant.Event
+	reservations []reservation // in the order of the log
 }
 
 type writer struct {
@@ -103,7 +108,7 @@ type reservation struct {
 
 func newState(scope Scope) *state {
 	return &state{
-		scope: scope, writers: map[ID]int32{}, eventOf: map[string]int32{}, byManifest: map[manifestKey]int32{},
+		view: view{scope: scope}, writers: map[ID]int32{}, eventOf: map[string]int32{}, byManifest: map[manifestKey]int32{},
 		charges: map[chargeKey]int32{}, keyOf: map[string]int32{},
 	}
 }
@@ -203,10 +208,9 @@ func (s *state) taskOf(ctx context.Context, rules *Rules, r *raw) (int32, error)
 	}
 	t := writer{id: r.Task, key: s.keyIndex(w.Key)}
 	if w.Event.Type != "" {
-		if err := validEvent(w.Event); err != nil {
+		if t.event, err = encodeEvent(w.Event); err != nil {
 			return 0, err
 		}
-		t.event = appendEvent(nil, w.Event)
 	}
 	s.tasks = append(s.tasks, t)
 	s.writers[r.Task] = int32(len(s.tasks) - 1)
@@ -313,12 +317,12 @@ func (s *state) verifyLast() error {
 }
 
 // reservation returns the i'th reservation.
-func (s *state) reservation(i int32) Reservation {
-	x := &s.reservations[i]
+func (v *view) reservation(i int32) Reservation {
+	x := &v.reservations[i]
 	r := Reservation{
 		Request: Request{
-			Task: s.tasks[x.task].id, Round: x.round, Epoch: x.epoch, Lane: x.lane, Manifest: x.manifest,
-			Reports: int(x.reports), Reservation: x.object, Event: s.events[x.event],
+			Task: v.tasks[x.task].id, Round: x.round, Epoch: x.epoch, Lane: x.lane, Manifest: x.manifest,
+			Reports: int(x.reports), Reservation: x.object, Event: v.events[x.event],
 		},
 		Index: x.index, Voided: x.voided, Settled: x.settled, Receipt: x.receipt,
 	}
