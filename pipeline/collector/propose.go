@@ -123,16 +123,12 @@ func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err != nil {
 		return err
 	}
-	reports, p.Refused = sum.Reports, append(p.Refused, sum.Refused...)
-	slices.SortFunc(p.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
-	if len(reports) < r.Task.Batch.Min {
-		return fmt.Errorf("%w: %d reports remain, min_batch_size is %d", pipeline.ErrNotReady, len(reports), r.Task.Batch.Min)
+	p.Refused = append(p.Refused, sum.Refused...)
+	charges, err := pipeline.LoadCharges(ctx, s, r.Task.Scope, r.Task.Owner)
+	if err != nil {
+		return err
 	}
-	if len(reports) > r.Task.Batch.Max {
-		// ReportIDs are hashes: the cut is not anybody's choice.
-		reports = reports[:r.Task.Batch.Max]
-	}
-	vehicles, err := vehiclesOf(ctx, s, r, reports)
+	reports, vehicles, err := p.affordable(ctx, s, r, charges, sum.Reports)
 	if err != nil {
 		return err
 	}
@@ -145,8 +141,8 @@ func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Ro
 		Version: schema.Version, Scope: r.Task.Scope.ID(), TaskID: r.Name.Task, RoundID: r.ID, Epoch: r.Name.Epoch, Lane: r.Name.Lane,
 		Manifest: p.Manifest, Vehicles: vehicles, Event: r.Event(),
 	}
-	if err := reserve(ctx, s, r, res); err != nil {
-		return err
+	if err := charges.Admit(r, res); err != nil {
+		return err // before anything is written
 	}
 	if _, err := aggregator.Store(ctx, s, r, &sum.PartialSum); err != nil {
 		return err
@@ -162,15 +158,33 @@ func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Ro
 	return err
 }
 
-// reserve refuses before anything is written.
-func reserve(ctx context.Context, s storage.Store, r *pipeline.Round, res schema.Reservation) error {
-	charges, err := pipeline.LoadCharges(ctx, s, r.Task.Scope, r.Task.Owner)
+// affordable leaves out vehicles whose participation limit was reached after
+// the check, by a round of another task, cuts the list to the allowed length, and returns the vehicles it charges.
+func (p *Proposal) affordable(ctx context.Context, s storage.Store, r *pipeline.Round, charges *pipeline.Charges, reports []schema.ReportID) (kept []schema.ReportID, vehicles []schema.VehicleID, err error) {
+	all, err := vehiclesOf(ctx, s, r, reports)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	return charges.Admit(r, res)
+	for i, v := range all {
+		switch {
+		case charges.CheckVehicle(r.Task.Participation, r.Name.Task, r.Name.Epoch, v) != nil:
+			p.Refused = append(p.Refused, schema.Refusal{Report: reports[i], Reason: schema.ReasonLimit})
+		case len(kept) < r.Task.Batch.Max: // ReportIDs are hashes: the cut is not anybody's choice
+			kept, vehicles = append(kept, reports[i]), append(vehicles, v)
+		}
+	}
+	slices.SortFunc(p.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
+	if len(kept) < r.Task.Batch.Min {
+		return nil, nil, fmt.Errorf("%w: %d reports remain, min_batch_size is %d", pipeline.ErrNotReady, len(kept), r.Task.Batch.Min)
+	}
+	pipeline.SortVehicles(vehicles)
+	if len(slices.Compact(slices.Clone(vehicles))) != len(vehicles) {
+		return nil, nil, fmt.Errorf("%w: two reports of one vehicle remain in the list", pipeline.ErrUntrusted)
+	}
+	return kept, vehicles, nil
 }
 
+// vehiclesOf returns the vehicle of each report.
 func vehiclesOf(ctx context.Context, s storage.Store, r *pipeline.Round, reports []schema.ReportID) ([]schema.VehicleID, error) {
 	v := make([]schema.VehicleID, len(reports))
 	err := pipeline.ForEach(ctx, len(reports), func(ctx context.Context, _, i int) error {
@@ -180,12 +194,5 @@ func vehiclesOf(ctx context.Context, s storage.Store, r *pipeline.Round, reports
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	pipeline.SortVehicles(v)
-	if len(slices.Compact(slices.Clone(v))) != len(v) {
-		return nil, fmt.Errorf("%w: two reports of one vehicle remain in the list", pipeline.ErrUntrusted)
-	}
-	return v, nil
+	return v, err
 }
