@@ -9,12 +9,13 @@ import "math"
 type cumulant struct{ terms []cumulantTerm }
 
 type cumulantTerm struct {
-	count        float64
+	count, high  float64   // how often, largest loss
 	weight, loss []float64 // logs of P-masses, losses
 }
 
 func (c *cumulant) add(p *pair, count float64) {
-	t := cumulantTerm{count: count}
+	_, high := p.losses()
+	t := cumulantTerm{count: count, high: high}
 	put := func(logMass, loss float64) {
 		t.weight, t.loss = append(t.weight, logMass), append(t.loss, loss)
 	}
@@ -85,14 +86,10 @@ func (c *cumulantTerm) at(t float64) float64 {
 	return top + math.Log(sum)
 }
 
-// losses returns the least and the largest loss that c has nodes for.
-func (c *cumulant) losses() (low, high float64) {
+// most is the largest sum of losses.
+func (c *cumulant) most() (sum float64) {
 	for i := range c.terms {
-		a, b := math.Inf(1), math.Inf(-1)
-		for _, l := range c.terms[i].loss {
-			a, b = math.Min(a, l), math.Max(b, l)
-		}
-		low, high = low+c.terms[i].count*a, high+c.terms[i].count*b
+		sum += c.terms[i].count * c.terms[i].high
 	}
-	return low, high
+	return sum
 }

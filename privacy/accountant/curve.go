@@ -24,8 +24,8 @@ type curve struct {
 	sums     []sumTerm
 	terms    []term
 	known    map[string]int // place in terms, by event
-	distance float64 // total variation of the samplers, over all events
-	shift    float64 // sensitivity in units of the zero-out one: 1 or 2
+	distance float64        // total variation of the samplers, over all events
+	shift    float64        // sensitivity in units of the zero-out one: 1 or 2
 	relation NeighboringRelation
 }
 

@@ -72,10 +72,12 @@ func Calibrate(make func(noiseMultiplier float64) ([]Event, error), epsilon, del
 	for high-low > 1e-9 {
 		mid := (low + high) / 2
 		ok, err := fits(mid)
-		if err != nil {
+		// The largest noise made valid events, so this noise is too little to be
+		// one.
+		if err != nil && !errors.Is(err, ErrEvent) {
 			return 0, err
 		}
-		if ok {
+		if ok && err == nil {
 			high = mid
 		} else {
 			low = mid

@@ -18,8 +18,9 @@ type pair struct {
 	// lost is the P-mass that is represented nowhere; it counts as infinite loss.
 	lost float64
 	// anchor is a loss worth having on the grid; lattice, if not 0, is a step
-	// such that all losses are anchor plus whole steps.
-	anchor, lattice float64
+	// such that all losses are anchor plus whole steps, and gap a step such that
+	// all atoms are.
+	anchor, lattice, gap float64
 }
 
 // atom is an outcome of P-mass mass.
@@ -30,15 +31,17 @@ type smooth struct {
 	lo, hi float64
 	// step is short enough to resolve the density, scale is its length.
 	step, scale float64
-	whole       bool    // negligible at both ends and entire: the trapezoid rule applies
-	below       float64 // P-mass beyond lo, with losses of at most that at lo
+	whole       bool // negligible at both ends and entire: the trapezoid rule applies
 	at          func(x float64) (logDensity, loss float64)
-	inverse     func(loss float64) float64 // nil: by search
+	// cdf bounds the P-mass below x, that beyond lo included.
+	cdf     func(x float64) float64
+	inverse func(loss float64) float64 // nil: by search
 }
 
 // span says how much of a density to represent: sigmas around the centers
-// and, for Rényi orders up to alpha, where the tilted density lies.
-type span struct{ sigmas, alpha float64 }
+// and, for Rényi orders up to alpha, where the tilted density lies; or, above,
+// all but a P-mass of tail.
+type span struct{ sigmas, alpha, tail float64 }
 
 const logSqrt2Pi = 0.9189385332046727
 
@@ -105,7 +108,17 @@ func sampledInverse(q, l float64) float64 {
 	return math.Log1p(math.Expm1(l) / q)
 }
 
-// least and most are the extreme shifts that have weight.
+// cdf is the P-mass below x of the noise after the shift.
+func (m *shift) cdf(x float64) (p float64) {
+	for i, w := range m.w {
+		p += w * normalCDF((x-m.s[i])/m.sigma)
+	}
+	return p
+}
+
+func normalCDF(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }
+
+// most is the largest shift that has weight.
 func (m *shift) most() (s float64) {
 	for i := range m.s {
 		if m.w[i] > 0 {
@@ -121,6 +134,31 @@ func (m *shift) normal(x float64) float64 {
 }
 
 func (m *shift) step() float64 { return math.Min(m.sigma/2.5, 0.45*m.sigma*m.sigma/m.most()) }
+
+// above is the P-mass above x of the noise after the shift.
+func (m *shift) above(x float64) (p float64) {
+	for i, w := range m.w {
+		p += w * normalCDF((m.s[i]-x)/m.sigma)
+	}
+	return p
+}
+
+// end is where a density ends whose P-mass above x is above(x), and the mass
+// beyond, which counts as lost.
+func (sp span) end(most float64, above func(x float64) float64) (hi, lost float64) {
+	if sp.tail == 0 {
+		return most, above(most)
+	}
+	low, high := 0.0, most
+	for high-low > 1e-3*(1+math.Abs(low))*1e-2 {
+		if mid := (low + high) / 2; above(mid) > sp.tail {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	return high, above(high) * (1 + 1e-9)
+}
 
 // inverseOf returns the analytic inverse of loss, or nil.
 func (m *shift) inverseOf() func(l float64) float64 {
@@ -138,44 +176,45 @@ func (m *shift) inverseOf() func(l float64) float64 {
 
 // remove is (noise after the shift, noise): the unit is there and goes.
 func (m shift) remove(sp span) pair {
-	tail := math.Exp(-sp.sigmas * sp.sigmas / 2)
+	hi, lost := sp.end(m.most()*sp.alpha+sp.sigmas*m.sigma, m.above)
 	p := smooth{
-		lo: -sp.sigmas * m.sigma, hi: m.most()*sp.alpha + sp.sigmas*m.sigma,
-		step: m.step(), scale: m.sigma, whole: true, below: tail, inverse: m.inverseOf(),
+		lo: -sp.sigmas * m.sigma, hi: hi,
+		step: m.step(), scale: m.sigma, whole: true, inverse: m.inverseOf(), cdf: m.cdf,
 		at: func(x float64) (float64, float64) {
 			l := m.loss(x)
 			return m.normal(x) + l, l
 		},
 	}
-	return pair{parts: []smooth{p}, lost: tail, anchor: m.floor()}
+	return pair{parts: []smooth{p}, lost: lost, anchor: m.floor()}
 }
 
 // add is (noise, noise after the shift), over -x to make the loss rise.
 func (m shift) add(sp span) pair {
-	tail := math.Exp(-sp.sigmas * sp.sigmas / 2)
+	hi, lost := sp.end(m.most()*(sp.alpha-1)+sp.sigmas*m.sigma, func(x float64) float64 { return normalCDF(-x / m.sigma) })
 	p := smooth{
-		lo: -sp.sigmas * m.sigma, hi: m.most()*(sp.alpha-1) + sp.sigmas*m.sigma,
-		step: m.step(), scale: m.sigma, whole: true, below: tail,
-		at: func(x float64) (float64, float64) { return m.normal(x), -m.loss(-x) },
+		lo: -sp.sigmas * m.sigma, hi: hi,
+		step: m.step(), scale: m.sigma, whole: true,
+		cdf: func(x float64) float64 { return normalCDF(x / m.sigma) },
+		at:  func(x float64) (float64, float64) { return m.normal(x), -m.loss(-x) },
 	}
 	if inverse := m.inverseOf(); inverse != nil {
 		p.inverse = func(l float64) float64 { return -inverse(-l) }
 	}
-	return pair{parts: []smooth{p}, lost: tail, anchor: -m.floor()}
+	return pair{parts: []smooth{p}, lost: lost, anchor: -m.floor()}
 }
 
 // replace is (noise after the shift, noise after the opposite shift).
 func (m shift) replace(sp span) pair {
-	tail := math.Exp(-sp.sigmas * sp.sigmas / 2)
+	hi, lost := sp.end(m.most()*(2*sp.alpha-1)+sp.sigmas*m.sigma, m.above)
 	p := smooth{
-		lo: -sp.sigmas * m.sigma, hi: m.most()*(2*sp.alpha-1) + sp.sigmas*m.sigma,
-		step: m.step() / 2, scale: m.sigma, whole: true, below: tail,
+		lo: -sp.sigmas * m.sigma, hi: hi,
+		step: m.step() / 2, scale: m.sigma, whole: true, cdf: m.cdf,
 		at: func(x float64) (float64, float64) {
 			l := m.loss(x)
 			return m.normal(x) + l, l - m.loss(-x)
 		},
 	}
-	return pair{parts: []smooth{p}, lost: tail}
+	return pair{parts: []smooth{p}, lost: lost}
 }
 
 // floor is the loss at minus infinity, 0 if that is infinite.
@@ -202,7 +241,9 @@ func (m *shift) floor() float64 {
 func fixedSizePair(q, sigma float64, sp span) pair {
 	m := poissonShift(q, 1, sigma)
 	p, n := m.remove(sp), m.add(sp)
-	p.parts[0].lo, p.parts[0].below, p.parts[0].whole = 0.5, 0, false
+	p.parts[0].lo, p.parts[0].whole = 0.5, false
+	from := m.cdf(0.5)
+	p.parts[0].cdf = func(x float64) float64 { return m.cdf(x) - from }
 	n.parts[0].hi, n.parts[0].whole = -0.5, false
 	p.parts = append(p.parts, n.parts...)
 	p.anchor = 0
@@ -221,8 +262,10 @@ func laplacePairs(q, b float64) []pair {
 	inverse := func(l float64) float64 { return (sampledInverse(q, l)*b + 1) / 2 }
 	step := math.Min(0.125, b/8)
 	remove := pair{
-		atoms: []atom{{left * math.Exp(low), low}, {right * math.Exp(high), high}}, anchor: high,
-		parts: []smooth{{lo: 0, hi: 1, step: step, scale: b, inverse: inverse, at: func(x float64) (float64, float64) {
+		atoms: []atom{{left * math.Exp(low), low}, {right * math.Exp(high), high}}, anchor: high, gap: high - low,
+		parts: []smooth{{lo: 0, hi: 1, step: step, scale: b, inverse: inverse, cdf: func(x float64) float64 {
+			return -0.5 * math.Expm1(-x/b) * math.Exp(sampledLoss(q, (2*x-1)/b))
+		}, at: func(x float64) (float64, float64) {
 			logQ, l := between(x)
 			return logQ + l, l
 		}}},
@@ -231,8 +274,10 @@ func laplacePairs(q, b float64) []pair {
 		return []pair{remove}
 	}
 	add := pair{
-		atoms: []atom{{left, -low}, {right, -high}}, anchor: -low,
-		parts: []smooth{{lo: -1, hi: 0, step: step, scale: b, inverse: func(l float64) float64 { return -inverse(-l) }, at: func(x float64) (float64, float64) {
+		atoms: []atom{{left, -low}, {right, -high}}, anchor: -low, gap: high - low,
+		parts: []smooth{{lo: -1, hi: 0, step: step, scale: b, inverse: func(l float64) float64 { return -inverse(-l) }, cdf: func(x float64) float64 {
+			return 0.5 * (math.Exp(x/b) - math.Exp(-1/b))
+		}, at: func(x float64) (float64, float64) {
 			logQ, l := between(-x)
 			return logQ, -l
 		}}},
@@ -249,8 +294,8 @@ func mixed(a, b pair, w float64) pair {
 			out.atoms = append(out.atoms, atom{w * x.mass, x.loss})
 		}
 		for _, s := range p.parts {
-			at, logW := s.at, math.Log(w)
-			s.below *= w
+			at, cdf, logW := s.at, s.cdf, math.Log(w)
+			s.cdf = func(x float64) float64 { return w * cdf(x) }
 			s.at = func(x float64) (float64, float64) {
 				d, l := at(x)
 				return d + logW, l

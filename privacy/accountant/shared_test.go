@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
 )
@@ -89,6 +90,44 @@ func TestSharedRDP(t *testing.T) {
 		}
 		if got < low || got > want.Epsilon+slack {
 			t.Errorf("%s %s: epsilon %v at order %g, want %v at order %g", c.ID, c.Family, got, order, want.Epsilon, want.Order)
+		}
+	}
+}
+
+// TestSharedPLD: the truth is between the bounds, and they are close.
+func TestSharedPLD(t *testing.T) {
+	for _, c := range readShared(t).Accounting {
+		p, err := accountant.NewPLD(c.Relation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Compose(c.event(t), 1); err != nil {
+			t.Logf("%s %s: %v", c.ID, c.Family, err)
+			continue
+		}
+		start := time.Now()
+		low, high, err := p.Bounds(c.Delta)
+		took := time.Since(start)
+		if err != nil {
+			t.Errorf("%s %s: %v", c.ID, c.Family, err)
+			continue
+		}
+		ref := c.Expected.Reference
+		t.Logf("%s %-24s %.12g .. %.12g, reference %.12g, rel %.2g %.2g, %v", c.ID, c.Family, low, high, ref, low/ref-1, high/ref-1, took)
+		if c.Expected.RDP != nil && high > c.Expected.RDP.Epsilon*(1+1e-9) {
+			t.Errorf("%s %s: epsilon %v above RDP's %v", c.ID, c.Family, high, c.Expected.RDP.Epsilon)
+		}
+		if ref == 0 {
+			continue
+		}
+		if high < ref*(1-1e-3)-2e-4 || high > ref*1.01+1e-3 {
+			t.Errorf("%s %s: upper bound %v, want %v", c.ID, c.Family, high, ref)
+		}
+		if low > ref*(1+1e-9)+1e-9 {
+			t.Errorf("%s %s: lower bound %v above the reference %v", c.ID, c.Family, low, ref)
+		}
+		if x := c.Expected.Exact; x != nil && (high < x.Epsilon*(1-1e-9) || low > x.Epsilon*(1+1e-9)) {
+			t.Errorf("%s %s: %v to %v misses the exact %v", c.ID, c.Family, low, high, x.Epsilon)
 		}
 	}
 }
