@@ -208,7 +208,7 @@ func (s *scene) plant(a args) {
 	case "receipt":
 		x, err := schema.SignBody(schema.Receipt{
 			Version: schema.Version, Status: schema.StatusVoid, Reason: "forged", TaskID: n.Task, RoundID: s.round.ID, Epoch: n.Epoch, Lane: n.Lane,
-			Votes: []schema.Digest{}, Answers: []schema.Digest{}, Dropped: []int{}, Event: s.round.Event(),
+			Votes: []schema.Digest{}, Answers: []schema.Digest{}, Dropped: []int{}, Convicted: []int{}, Event: s.round.Event(),
 		}, other)
 		s.put(pipeline.ReceiptKey(n), x.Bytes(), err)
 	case "reservation":

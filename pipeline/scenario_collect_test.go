@@ -43,7 +43,7 @@ func (s *scene) ended(got *collector.Collected) {
 		s.say("collector: void, %s: %s", map[bool]string{true: "not charged", false: "charged"}[r.Checkpoint.IsZero()], r.Reason)
 		return
 	}
-	s.say("collector: committed, %d reports, dropped decryptors %v, confirmed %t", r.Reports, r.Dropped, r.Confirmed)
+	s.say("collector: committed, %d reports, dropped decryptors %v, convicted %v, confirmed %t", r.Reports, r.Dropped, r.Convicted, r.Confirmed)
 	if got.Mean != nil {
 		s.say("collector: the mean is right within the noise: %t", s.right(got))
 	}

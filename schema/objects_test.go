@@ -131,14 +131,14 @@ func testReceipt() schema.Receipt {
 		Epoch: 12, Lane: 1, Manifest: schema.ManifestID{Digest: digest("manifest")}, Checkpoint: digest("checkpoint"), Reports: 9, Event: testEvent(),
 		Aggregate: digest("aggregate"), AggregateSize: 4096, Sum: digest("sum"),
 		Votes: []schema.Digest{digest("v0"), digest("v1"), digest("v2")}, Answers: []schema.Digest{digest("a0"), digest("a1"), digest("a2")},
-		Dropped: []int{3}, Confirmed: false, WitnessVariance: 11990.5, WitnessFloor: 5600,
+		Dropped: []int{3}, Convicted: []int{3}, Confirmed: false, WitnessVariance: 11990.5, WitnessFloor: 5600,
 	}
 }
 
 func testVoid() schema.Receipt {
 	r := testReceipt()
 	r.Status, r.Reason = schema.StatusVoid, "the keys expired"
-	r.Aggregate, r.AggregateSize, r.Sum, r.Dropped, r.WitnessVariance, r.WitnessFloor = schema.Digest{}, 0, schema.Digest{}, []int{}, 0, 0
+	r.Aggregate, r.AggregateSize, r.Sum, r.Dropped, r.Convicted, r.WitnessVariance, r.WitnessFloor = schema.Digest{}, 0, schema.Digest{}, []int{}, []int{}, 0, 0
 	return r
 }
 

@@ -1,6 +1,9 @@
 package schema
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // The states of a receipt.
 const (
@@ -30,8 +33,10 @@ type Receipt struct {
 	// Votes and Answers are H("vote"; body) and H("answer"; body) of what certified and opened the list, in the order of the decryptors.
 	Votes   []Digest `json:"votes"`
 	Answers []Digest `json:"answers"`
-	// Dropped are decryptors whose answers were left out as wrong.
-	Dropped []int `json:"dropped"`
+	// Dropped are decryptors whose answers were left out. Convicted are those among
+	// them that lied under every explanation: only these may be accused.
+	Dropped   []int `json:"dropped"`
+	Convicted []int `json:"convicted"`
 	// Confirmed tells that more than t answers agreed.
 	Confirmed       bool `json:"confirmed"`
 	WitnessVariance Real `json:"witness_variance"`
@@ -72,12 +77,28 @@ func (r Receipt) validateLists() error {
 		return field("receipt", "votes", len(r.Votes), "a list of at most 16, not null")
 	case r.Answers == nil || len(r.Answers) > MaxCommittee:
 		return field("receipt", "answers", len(r.Answers), "a list of at most 16, not null")
-	case r.Dropped == nil || len(r.Dropped) > MaxCommittee:
-		return field("receipt", "dropped", len(r.Dropped), "a list of at most 16, not null")
 	}
-	for i, k := range r.Dropped {
-		if index("receipt", k) != nil || i > 0 && r.Dropped[i-1] >= k {
-			return field("receipt", "dropped", r.Dropped, "sorted, distinct indices of decryptors")
+	if err := indices("dropped", r.Dropped); err != nil {
+		return err
+	}
+	if err := indices("convicted", r.Convicted); err != nil {
+		return err
+	}
+	for _, k := range r.Convicted {
+		if !slices.Contains(r.Dropped, k) {
+			return field("receipt", "convicted", r.Convicted, "decryptors that were dropped")
+		}
+	}
+	return nil
+}
+
+func indices(what string, list []int) error {
+	if list == nil || len(list) > MaxCommittee {
+		return field("receipt", what, len(list), "a list of at most 16, not null")
+	}
+	for i, k := range list {
+		if index("receipt", k) != nil || i > 0 && list[i-1] >= k {
+			return field("receipt", what, list, "sorted, distinct indices of decryptors")
 		}
 	}
 	return nil
@@ -106,7 +127,7 @@ func (r Receipt) validateVoid() error {
 	if err := prose("receipt", "reason", r.Reason); err != nil {
 		return err
 	}
-	if !r.Aggregate.IsZero() || r.AggregateSize != 0 || !r.Sum.IsZero() || len(r.Dropped) > 0 || r.Confirmed || r.WitnessVariance != 0 || r.WitnessFloor != 0 {
+	if !r.Aggregate.IsZero() || r.AggregateSize != 0 || !r.Sum.IsZero() || len(r.Dropped) > 0 || len(r.Convicted) > 0 || r.Confirmed || r.WitnessVariance != 0 || r.WitnessFloor != 0 {
 		return field("receipt", "aggregate", r.AggregateSize, "no trace of an opened sum if void")
 	}
 	// No checkpoint means that nothing is charged. It would be a lie after any vote.

@@ -265,6 +265,8 @@ func TestReceiptRanges(t *testing.T) {
 		{"receipt.dropped", func(x *schema.Receipt) { x.Dropped = nil }},
 		{"receipt.dropped", func(x *schema.Receipt) { x.Dropped = []int{16} }},
 		{"receipt.dropped", func(x *schema.Receipt) { x.Dropped = []int{1, 1} }},
+		{"receipt.convicted", func(x *schema.Receipt) { x.Convicted = nil }},
+		{"receipt.convicted", func(x *schema.Receipt) { x.Convicted = []int{2} }},
 		{"receipt.witness_variance", func(x *schema.Receipt) { x.WitnessVariance = 1 }},
 		{"receipt.witness_variance", func(x *schema.Receipt) { x.WitnessFloor = -1 }},
 	})

@@ -181,7 +181,7 @@ and publishes the signed refusals. Reports are not decrypted by this.`,
 		func(ctx context.Context, _ []string) error {
 			return a.member(ctx, f, func(d *decryptor.Decryptor, o *opened, r *pipeline.Round) error { return a.check(ctx, f, d, o, r) })
 		}))
-	c.Flags().StringVar(&f.candidates, "candidates", "", "candidate list to check; default the round's first")
+	c.Flags().StringVar(&f.candidates, "candidates", "", "candidate list to check; default the largest whose reports are all there")
 	return c
 }
 
@@ -201,7 +201,7 @@ func (a *app) check(ctx context.Context, f *memberFlags, d *decryptor.Decryptor,
 	return nil
 }
 
-// candidatesOf returns the named list, or the only one of the round.
+// candidatesOf returns the named list, or the one that everybody takes for frozen.
 func candidatesOf(ctx context.Context, o *opened, r *pipeline.Round, name string) (schema.Digest, error) {
 	if name != "" {
 		id, err := schema.ParseDigest(name)
@@ -210,14 +210,11 @@ func candidatesOf(ctx context.Context, o *opened, r *pipeline.Round, name string
 		}
 		return id, nil
 	}
-	lists, err := pipeline.ListCandidates(ctx, o.store, r)
-	if err != nil {
-		return schema.Digest{}, err
+	id, n, err := pipeline.FrozenCandidates(ctx, o.store, r)
+	if err == nil && n == 0 {
+		err = withHint(fmt.Errorf("%w: round %s has no candidate list", pipeline.ErrNotReady, r.Name), `the collector freezes it with "veilsum round close"`)
 	}
-	if len(lists) == 0 {
-		return schema.Digest{}, withHint(fmt.Errorf("%w: round %s has no candidate list", pipeline.ErrNotReady, r.Name), `the collector freezes it with "veilsum round close"`)
-	}
-	return lists[0], nil
+	return id, err
 }
 
 func refusals(r []schema.Refusal) []schema.Refusal {

@@ -25,6 +25,7 @@ type receiptResult struct {
 	Charged   bool                 `json:"charged"`
 	Confirmed bool                 `json:"confirmed"`
 	Dropped   []int                `json:"dropped"`
+	Convicted []int                `json:"convicted"`
 	Guarantee accountant.Guarantee `json:"guarantee_this_round"`
 }
 
@@ -35,7 +36,7 @@ func newReceiptResult(r *pipeline.Round, rec schema.Receipt) (*receiptResult, er
 	}
 	res := &receiptResult{
 		Status: rec.Status, Reason: rec.Reason, RoundID: rec.RoundID, Reports: rec.Reports, SHA256: rec.Aggregate,
-		Charged: !rec.Checkpoint.IsZero(), Confirmed: rec.Confirmed, Dropped: rec.Dropped, Guarantee: g,
+		Charged: !rec.Checkpoint.IsZero(), Confirmed: rec.Confirmed, Dropped: rec.Dropped, Convicted: rec.Convicted, Guarantee: g,
 	}
 	if rec.Status == schema.StatusCommitted {
 		res.Key = pipeline.AggregateKey(r.Name, rec.Aggregate)
@@ -58,11 +59,14 @@ func (r *receiptResult) Text() string {
 		fmt.Fprintf(b, "copied to %s\n", r.File)
 	}
 	fmt.Fprintf(b, "this round alone: %s\n", r.Guarantee)
+	if len(r.Dropped) > 0 {
+		fmt.Fprintf(b, "answers of decryptors %v were left out\n", r.Dropped)
+	}
 	if !r.Confirmed {
 		b.WriteString("unconfirmed: only the threshold of decryptors answered, a lie among them cannot be named\n")
 	}
-	for _, k := range r.Dropped {
-		fmt.Fprintf(b, "decryptor %d answered wrongly and was left out\n", k)
+	for _, k := range r.Convicted {
+		fmt.Fprintf(b, "decryptor %d answered wrongly: no explanation of the answers clears it\n", k)
 	}
 	return b.String()
 }

@@ -180,7 +180,7 @@ or a participation limit would be exceeded (exit status 4).`,
 				return a.propose(ctx, c, o, r, candidates)
 			})
 		}))
-	c.Flags().StringVar(&candidates, "candidates", "", "candidate list; default the round's first")
+	c.Flags().StringVar(&candidates, "candidates", "", "candidate list; default the largest whose reports are all there")
 	return c
 }
 

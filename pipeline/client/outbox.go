@@ -107,7 +107,7 @@ func readOutbox(f io.ReaderAt, size int64) (*schema.Report, int64, error) {
 		return nil, 0, err
 	}
 	n := int64(binary.LittleEndian.Uint64(tail[:]))
-	if n < 0 || n > schema.HeadBytes+1<<20 || n+8 > size {
+	if n < 0 || n > schema.MaxReportBytes || n+8 > size {
 		return nil, 0, fmt.Errorf("%w: outbox file", schema.ErrFormat)
 	}
 	raw := make([]byte, n)

@@ -127,7 +127,7 @@ func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Ro
 	}
 	rec := c.receipt(r, cert)
 	rec.Status, rec.Aggregate, rec.AggregateSize, rec.Sum = schema.StatusCommitted, schema.Digest(sha256.Sum256(file)), int64(len(file)), partial
-	rec.Dropped, rec.Confirmed = append([]int{}, res.Dropped...), res.Confirmed
+	rec.Dropped, rec.Convicted, rec.Confirmed = append([]int{}, res.Dropped...), append([]int{}, res.Convicted...), res.Confirmed
 	rec.WitnessVariance, rec.WitnessFloor = schema.Real(res.WitnessVariance), schema.Real(res.WitnessFloor)
 	if _, err := s.PutOnce(ctx, pipeline.AggregateKey(r.Name, rec.Aggregate), file); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Ro
 func (c *Collector) receipt(r *pipeline.Round, cert *certificate) schema.Receipt {
 	rec := schema.Receipt{
 		Version: schema.Version, TaskID: r.Name.Task, RoundID: r.ID, Epoch: r.Name.Epoch, Lane: r.Name.Lane,
-		Votes: []schema.Digest{}, Answers: []schema.Digest{}, Dropped: []int{}, Event: r.Event(),
+		Votes: []schema.Digest{}, Answers: []schema.Digest{}, Dropped: []int{}, Convicted: []int{}, Event: r.Event(),
 	}
 	if cert == nil {
 		return rec
