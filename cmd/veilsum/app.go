@@ -53,7 +53,7 @@ committee vote, committee answer, batch sum, round collect.`,
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print typed JSON lines instead of text")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	root.AddCommand(a.keyCommand(), a.taskCommand(), a.fleetCommand(), a.committeeCommand(), a.roundCommand(),
-		a.clientCommand(), a.batchCommand(), a.budgetCommand(), a.storeCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand())
+		a.clientCommand(), a.batchCommand(), a.budgetCommand(), a.auditCommand(), a.storeCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand())
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
@@ -70,6 +71,8 @@ type meaning struct {
 
 // meanings in the order they are tried: the more telling one first.
 var meanings = []meaning{
+	{auditor.ErrFlaw, exitVerify, "this object is not what its signer made, or what it claims does not follow from the others; nothing in this store is proven"},
+	{auditor.ErrNothing, exitFailed, "check --store and --owner; without --task every task that the owner signed is audited"},
 	{pipeline.ErrBudget, exitBudget, "nothing was reserved or opened; start a new BudgetScope only for new data, or stop here"},
 	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},
 	{pipeline.ErrDecryptors, exitDecryptors, "ask the missing committee members to check, vote or answer, then run this again"},

@@ -1,0 +1,113 @@
+package auditor
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/veilsum/veilsum/schema"
+)
+
+var enforcement = []string{
+	"Every reservation that the store shows was counted, over all tasks of the scope. Each certified list has one, and every vote names its hash, so it existed before the vote.",
+	"There is no tamper-evident ledger yet: reservations stand for it. The budget holds against crashes and retries, not against a Collector that also controls the store and hides reservations; decryptors then still count what they voted for themselves.",
+	"No ledger checkpoint was remembered from an earlier audit, so a store that was rolled back would not be noticed. Keep this report to compare.",
+	"One event is charged for each (task, epoch) and one participation for each vehicle in it, whatever became of the round; only a round that nobody voted in gives its cost back.",
+}
+
+var outsideBudget = []string{
+	"Choices made on the same vehicles' data outside these rounds (trying tasks, models, clipping norms, numbers of rounds, learning rates) are not in epsilon; the objects cannot show them.",
+	"Accuracy measured on vehicles, telemetry, or anything else that was published about updates is not in epsilon.",
+	"Rounds that failed after a vote are in epsilon, as if their sum had been published.",
+	"The clipping norm is constant within a task, so no budget was spent on adapting it.",
+}
+
+var implementation = []string{
+	"Noise: exact integer sampler of the discrete Gaussian on AES-256-CTR keyed from the operating system's randomness, hedged with a device secret and the message; its distance to the distribution is at most 2^-96 a sample and charged to delta.",
+	"Floating point: only before the last check. The claim rests on sum m_j^2 <= D^2, checked in exact integers after clipping and rounding; the noise is added in integers.",
+	"Rounding: conditional stochastic rounding onto the grid; after 16 failures the update is scaled by 0.99, at last zero is sent.",
+	"Wrapping: the modulus holds the largest list but for a chance of 2^-40 for each value; a wrapped value costs accuracy, never privacy.",
+	"Timing: sealing does not branch on secrets; clipping and rounding before it are not constant-time.",
+	"This audit ran no self-test of the vehicles' samplers: what ran on them, nobody can see from the store.",
+}
+
+var notProtected = []string{
+	"That a vehicle took part, when, how often, and how much it sent. Pseudonyms are stable within a BudgetScope.",
+	"A vehicle whose own computer is compromised.",
+	"The meaning of the sum: nothing proves that a vehicle clipped its update; a malicious one can send any vector (poisoning) or void a round.",
+	"The limit on dishonest vehicles, if the enrollment authority is compromised. Then secrecy among the honest vehicles of a list remains, and each one's own noise.",
+	"Vehicles against a privacy owner that signs a task with little noise, but for the floor that they set themselves.",
+	"What several vehicles have in common, such as a street or an owner with two cars: the unit is one vehicle.",
+	"Decryptors restored from a backup or run twice, and old copies of their disks.",
+}
+
+// plain says in plain language what the numbers mean.
+func plain(s *Statement) []string {
+	if !s.Complete {
+		return []string{"The evidence does not verify. Nothing on this page may be relied on; see the flaw."}
+	}
+	var all []string
+	for _, sc := range s.Scopes {
+		all = append(all, sc.plain()...)
+	}
+	committed, signed := 0, 0
+	for _, t := range s.Tasks {
+		committed, signed = committed+t.Committed, signed+t.Signed
+	}
+	all = append(all, fmt.Sprintf("%d sums were opened and published. Each was computed again here from the encrypted reports and the committee's answers and is, byte for byte, what was published.", committed))
+	if signed > 0 {
+		all = append(all, fmt.Sprintf("For %d of them the large part of the reports was not read: their encrypted sum is taken as the Collector signed it.", signed))
+	}
+	return append(all, "Nothing but these sums was opened, as long as the parties named under trust are honest.")
+}
+
+func (s ScopeStatement) plain() []string {
+	if s.Epochs == 0 {
+		return []string{fmt.Sprintf("Nothing has been spent of the budget %q.", s.Name)}
+	}
+	worst := s.Spent
+	if s.Worst != nil {
+		worst = least(s.Worst.Epsilon)
+	}
+	return []string{
+		fmt.Sprintf("The budget %q covers: %s.", s.Name, strings.TrimSuffix(s.Population, ".")),
+		fmt.Sprintf("It protects one %s at a time: %s.", s.Unit, s.Meaning),
+		fmt.Sprintf("Over %d epochs epsilon %.4g of %g was spent at delta %g. Somebody who at first holds it for as likely as not that a certain vehicle's updates were in the sums can become at most %s sure from all that was published, but for a chance of delta.",
+			s.Epochs, s.Spent, s.Allowed, s.Delta, surest(worst)),
+		fmt.Sprintf("No vehicle took part in more than %d epochs; its own epsilon is %.4g. No amplification by sampling is claimed.", s.MaxParticipation, worst),
+	}
+}
+
+// surest is the largest belief that epsilon allows from even odds.
+func surest(epsilon float64) string {
+	p := 100 / (1 + math.Exp(-epsilon))
+	if p > 99.9 {
+		return fmt.Sprintf("%.4f %%", p)
+	}
+	return fmt.Sprintf("%.1f %%", p)
+}
+
+func median(x []float64) float64 {
+	if len(x) == 0 {
+		return 0
+	}
+	x = slices.Clone(x)
+	slices.Sort(x)
+	return x[len(x)/2]
+}
+
+// Recomputed tells how many sums were added again from all pieces, and how many were taken as signed.
+func (r *Report) Recomputed() (recomputed, signed int) {
+	for _, t := range r.Tasks {
+		for _, round := range t.Rounds {
+			switch {
+			case round.Status == schema.StatusCommitted && round.Depth == SumRecomputed:
+				recomputed++
+			case round.Status == schema.StatusCommitted && round.Depth == SumSigned:
+				signed++
+			}
+		}
+	}
+	return recomputed, signed
+}
