@@ -92,6 +92,9 @@ func (d direction) upper(g *gridded, p *plan, delta float64) (eps float64, c *co
 	// The same masses prove an epsilon by their moment alone.
 	moment := (c.k-math.Log(delta)-math.Log1p(p.t))/p.t - math.Log1p(1/p.t)
 	eps = math.Min(eps, math.Max(moment, 0))
+	if eps > 0 {
+		eps += g.count * onGridAbove * p.h
+	}
 	return eps, c, eps-clean > 1e-7*math.Max(clean, 1e-3)
 }
 
@@ -164,6 +167,9 @@ func (g *gridded) moved(c *composed, p *plan, delta float64) float64 {
 		}
 		return (k - rare) / v
 	})
+	if math.IsNaN(s) {
+		return 0
+	}
 	return math.Max(c.enclose(delta, g.up, p, math.Exp(rare)+g.lumped, g.count)-s, 0)
 }
 

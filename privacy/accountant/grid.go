@@ -42,6 +42,8 @@ const (
 	// onGrid is the part of a step by which a loss may be below a point of the
 	// grid and still count as on it; lower bounds pay for it.
 	onGrid = 1e-9
+	// onGridAbove is the same for a loss above; upper bounds pay for it.
+	onGridAbove = 1e-13
 )
 
 // newCells spreads p, tilted by t, over a grid of step h with the anchor on
@@ -128,7 +130,7 @@ func (c *cells) atom(a atom) {
 // `steps` steps so that P- and Q-mass stay, and records the movement.
 func (c *cells) connect(j, steps int, mass, over float64) {
 	w := float64(steps) * c.h
-	if over == 0 {
+	if over <= onGridAbove*c.h {
 		c.dot(j, mass)
 		return
 	}

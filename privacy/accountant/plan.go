@@ -38,13 +38,13 @@ func planAt(c *cumulant, t, guess, logDelta, lattice, gap float64, most int) pla
 	p := plan{t: t, guess: guess}
 	k := c.at(p.t)
 	// The window: Chernoff bounds of the tilted mass outside, and of the true
-	// mass above. What is above by less than epsilon is above the bottom wraps
-	// to places below epsilon, where it does not count.
+	// mass above. What is above by less than the bottom is below zero wraps to
+	// places below zero, where it does not count.
 	_, above := least(func(s float64) float64 { return (c.at(p.t+s) - k - aliasMass) / s })
 	_, bottom := least(func(s float64) float64 { return (c.at(p.t-s) - k - aliasMass) / s })
 	_, tail := least(func(s float64) float64 { return (c.at(s) - logDelta + 28) / s })
 	p.bottom = -bottom
-	p.top = math.Max(math.Max(above-math.Max(guess*0.9+bottom, 0), tail), guess+(guess+bottom)/8)
+	p.top = math.Max(math.Max(above-math.Max(bottom, 0), tail), guess+(guess+bottom)/8)
 	count := 0.0
 	for i := range c.terms {
 		count += c.terms[i].count
@@ -59,7 +59,7 @@ func planAt(c *cumulant, t, guess, logDelta, lattice, gap float64, most int) pla
 	p.fit(lattice, gap, most)
 	// The grid moves losses a little, so that larger exponents would see it.
 	limit := 1 / (p.h * math.Sqrt(count))
-	p.sTop = leastBelow(limit, func(s float64) float64 { return c.at(p.t+s) - s*(p.top+math.Max(guess*0.9-p.bottom, 0)) })
+	p.sTop = leastBelow(limit, func(s float64) float64 { return c.at(p.t+s) - s*(p.top+math.Max(-p.bottom, 0)) })
 	p.sB = leastBelow(limit, func(s float64) float64 { return c.at(p.t-s) + s*p.bottom })
 	p.sTail = leastBelow(limit, func(s float64) float64 { return c.at(s) - s*p.top })
 	return p

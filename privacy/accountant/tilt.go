@@ -201,9 +201,8 @@ func (c *composed) epsilon(delta, change float64) (float64, bool) {
 	if !(delta > 0) {
 		return math.Inf(1), false
 	}
-	grow, shrink := math.Exp(c.t*c.h), math.Exp(c.h)
-	var w, v float64      // exp(K-t x) and exp(ref-x)
-	var a, b, ref float64 // the sum is a - exp(eps-ref) b
+	grow, shrink := math.Exp(c.t*c.h), math.Exp(-c.h)
+	var w, a, b float64 // exp(K-t x); the sum is a - exp(eps-x) b
 	for j := len(c.at) - 1; j >= 0; j-- {
 		x := c.start + float64(j)*c.h
 		if x <= 0 {
@@ -211,19 +210,14 @@ func (c *composed) epsilon(delta, change float64) (float64, bool) {
 		}
 		if w *= grow; j&127 == 0 || !(w > 1e-290 && w < 1e290 && grow < 2) { // the product drifts
 			w = math.Exp(c.k - c.t*x)
-			v = math.Exp(ref - x)
-		} else {
-			v *= shrink
 		}
+		b *= shrink
 		if p := c.at[j] + change; p > 0 {
-			if a == 0 {
-				ref, v = x, 1
-			}
 			a += p * w
-			b += p * w * v
+			b += p * w
 		}
-		if below := math.Max(x-c.h, 0); a > delta && a-math.Exp(below-ref)*b >= delta {
-			return math.Min(math.Max(ref+math.Log((a-delta)/b), below), x), true
+		if below := math.Max(x-c.h, 0); a > delta && a-math.Exp(below-x)*b >= delta {
+			return math.Min(math.Max(x+math.Log((a-delta)/b), below), x), true
 		}
 	}
 	return math.Max(c.start, 0), c.start <= 0
