@@ -189,7 +189,11 @@ func (r auditResult) Text() string {
 func accountsText(all []auditor.Account) string {
 	var parts []string
 	for _, x := range all {
-		parts = append(parts, fmt.Sprintf("%s %.6g", x.Accountant, x.Epsilon))
+		note := ""
+		if x.Ideal {
+			note = ", no bound"
+		}
+		parts = append(parts, fmt.Sprintf("%s %.6g%s", x.Accountant, x.Epsilon, note))
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, "; ")
 }

@@ -24,10 +24,7 @@ func auditPage(rep *auditor.Report) ([]byte, error) {
 	}
 	d.Recomputed, d.Signed = rep.Recomputed()
 	if f := rep.Flaw; f != nil {
-		d.FlawObject, d.Flaw = f.Object, f.What
-		if f.Err != nil {
-			d.Flaw += ": " + f.Err.Error()
-		}
+		d.FlawObject, d.Flaw = f.Object, strings.TrimPrefix(f.Error(), "audit: "+f.Object+": ")
 	}
 	for _, kind := range slices.Sorted(maps.Keys(rep.Objects)) {
 		d.Objects = append(d.Objects, report.AuditCount{Kind: kind, Count: rep.Objects[kind]})
@@ -79,7 +76,7 @@ func auditScope(sc *auditor.Scope, s auditor.ScopeStatement) report.AuditScope {
 func scopeFacts(sc *auditor.Scope, s auditor.ScopeStatement) []report.Parameter {
 	rows := []report.Parameter{
 		{Name: "what is protected", Value: "one " + s.Unit + ", all its contributions together", Meaning: s.Meaning},
-		{Name: "epsilon", Value: fmt.Sprintf("%s, of %g allowed, at delta %g", accountsText(s.Accountants), s.Allowed, s.Delta), Meaning: "rdp: Rényi divergence at the best order, by which the roles admit rounds; rdp_orders: at fixed orders; pld: privacy-loss distributions."},
+		{Name: "epsilon", Value: fmt.Sprintf("%s, of %g allowed, at delta %g", accountsText(s.Accountants), s.Allowed, s.Delta), Meaning: "rdp: Rényi divergence at the best order, by which the roles admit rounds; rdp_orders: at fixed orders; pld: privacy-loss distributions; pld_gaussian: of the continuous Gaussian of the same width, a yardstick that the others must not undercut."},
 		{Name: "delta × enrolled", Value: fmt.Sprintf("%.3g", s.DeltaTimesEnrolled), Meaning: fmt.Sprintf("%d vehicles were enrolled at most; should be well below 1.", s.Enrolled)},
 	}
 	for _, why := range s.Silent {
@@ -156,7 +153,7 @@ func taskFacts(t *auditor.Task, s auditor.TaskStatement) []report.Parameter {
 func lowest(all []auditor.Account) float64 {
 	best := math.NaN()
 	for _, a := range all {
-		if !(best <= a.Epsilon) {
+		if !a.Ideal && !(best <= a.Epsilon) {
 			best = a.Epsilon
 		}
 	}

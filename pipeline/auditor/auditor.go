@@ -70,8 +70,11 @@ func (f *Flaw) Error() string {
 	if f.Err == nil {
 		return fmt.Sprintf("audit: %s: %s", f.Object, f.What)
 	}
-	return fmt.Sprintf("audit: %s: %s: %v", f.Object, f.What, f.Err)
+	return fmt.Sprintf("audit: %s: %s: %s", f.Object, f.What, f.why())
 }
+
+// why is the cause without the object's name, which errors of other packages repeat.
+func (f *Flaw) why() string { return strings.ReplaceAll(f.Err.Error(), f.Object+": ", "") }
 
 // Is makes errors.Is(err, ErrFlaw) true.
 func (f *Flaw) Is(target error) bool { return target == ErrFlaw }
@@ -87,7 +90,7 @@ func (f *Flaw) MarshalJSON() ([]byte, error) {
 		Why    string `json:"why,omitempty"`
 	}{Object: f.Object, What: f.What}
 	if f.Err != nil {
-		t.Why = f.Err.Error()
+		t.Why = f.why()
 	}
 	return json.Marshal(t)
 }

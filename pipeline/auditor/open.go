@@ -39,13 +39,15 @@ func (r *roundAudit) open(sum *secagg.Sum) ([]int32, error) {
 	switch {
 	case !slices.Equal(res.Dropped, c.Dropped):
 		return nil, flawf(key, "it states that decryptors %v were dropped, the opening drops %v", c.Dropped, res.Dropped)
+	case !slices.Equal(res.Convicted, c.Convicted):
+		return nil, flawf(key, "it states that decryptors %v are convicted, the opening convicts %v", c.Convicted, res.Convicted)
 	case res.Confirmed != c.Confirmed:
 		return nil, flawf(key, "it states confirmed %t, the opening gives %t", c.Confirmed, res.Confirmed)
 	case !near(res.WitnessVariance, float64(c.WitnessVariance)) || !near(res.WitnessFloor, float64(c.WitnessFloor)):
 		return nil, flawf(key, "it states a witness variance of %g (floor %g), the opening gives %g (%g)",
 			float64(c.WitnessVariance), float64(c.WitnessFloor), res.WitnessVariance, res.WitnessFloor)
 	}
-	r.out.Convicted, r.out.MaxSecret = append([]int{}, res.Convicted...), res.MaxSecret
+	r.out.MaxSecret = res.MaxSecret
 	r.out.SecretBound = 9.5 * 4.6 * math.Sqrt(float64(n))
 	return x[:r.Secagg.Values()], nil
 }

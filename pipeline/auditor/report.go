@@ -134,6 +134,8 @@ type Account struct {
 	Accountant string   `json:"accountant"`
 	Epsilon    float64  `json:"epsilon"`         // an upper bound
 	Lower      *float64 `json:"lower,omitempty"` // a lower bound, from accountants that have one
+	// Ideal: these are the bounds of the continuous Gaussian of the same width, a yardstick and not a bound of the mechanism.
+	Ideal bool `json:"ideal,omitempty"`
 }
 
 // Charge is one (task, epoch) that is charged.
@@ -224,7 +226,7 @@ func newRound(r *pipeline.Round) *Round {
 func (r *Round) fromReceipt(c schema.Receipt) {
 	r.Status, r.Reason, r.Reports = c.Status, c.Reason, c.Reports
 	r.Manifest, r.Checkpoint = c.Manifest, c.Checkpoint
-	r.Dropped, r.Confirmed = append([]int{}, c.Dropped...), c.Confirmed
+	r.Dropped, r.Convicted, r.Confirmed = append([]int{}, c.Dropped...), append([]int{}, c.Convicted...), c.Confirmed
 	r.WitnessVariance, r.WitnessFloor = c.WitnessVariance, c.WitnessFloor
 	r.Sum, r.Aggregate, r.AggregateSize = c.Sum, c.Aggregate, c.AggregateSize
 }

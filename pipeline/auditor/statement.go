@@ -110,8 +110,8 @@ func (r *Report) scopeStatement(sc *Scope) ScopeStatement {
 		Accountants: sc.Spent, Silent: sc.Silent, Vehicles: sc.Vehicles, Epochs: len(sc.Charges), Sampling: "none",
 		MaxParticipation: sc.MaxParticipation, MinSeparation: sc.MinSeparation, Within: sc.Within,
 	}
-	if len(sc.Spent) > 0 {
-		x.Spent = least(sc.Spent)
+	if eps := least(sc.Spent); !math.IsInf(eps, 1) {
+		x.Spent = eps
 	}
 	if n := len(sc.Vehicles); n > 0 {
 		x.Worst = &sc.Vehicles[n-1]
@@ -157,6 +157,9 @@ func taskStatement(t *Task) TaskStatement {
 	}
 	var noise, snr []float64
 	for _, r := range t.Rounds {
+		if !r.Verified {
+			continue // the flaw is in it
+		}
 		switch r.Status {
 		case schema.StatusCommitted:
 			x.Committed++
