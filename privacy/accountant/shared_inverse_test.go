@@ -21,7 +21,7 @@ func number(c map[string]any, key string) float64 {
 
 // TestSharedInverse: noise for a target, by formula, by RDP and by PLD (whose
 // reference was computed on a coarse pessimistic grid), and the sensitivities
-// of matrix mechanisms. Package privacy tests the adaptive clip.
+// of matrix mechanisms..
 func TestSharedInverse(t *testing.T) {
 	for _, c := range readShared(t).Inverse {
 		eps, delta, count := number(c, "target_epsilon"), number(c, "delta"), int64(number(c, "count"))
