@@ -155,14 +155,14 @@ func (r *roundAudit) votes() error {
 			r.note(key, "a vote for another list, %s, which was not certified", v.Body.Manifest.Short())
 		}
 	}
-	return r.certificate(found, len(named))
+	return r.certificate(found, named)
 }
 
-func (r *roundAudit) certificate(found, named int) error {
+func (r *roundAudit) certificate(found int, named []schema.Digest) error {
 	key := pipeline.ReceiptKey(r.Name)
 	switch {
-	case found < named:
-		return flawf(key, "it names %d votes, %d of them are in the store", named, found)
+	case found < len(named):
+		return flawf(key, "vote %d of %d that it names, %s, is not in the store", found+1, len(named), named[found].Short())
 	case r.receipt == nil:
 	case r.receipt.Status == schema.StatusCommitted && found < r.Task.Committee.Threshold:
 		return flawf(key, "%d votes for the list, %d are needed", found, r.Task.Committee.Threshold)
@@ -204,8 +204,8 @@ func (r *roundAudit) loadAnswers() error {
 		}
 	}
 	key := pipeline.ReceiptKey(r.Name)
-	if len(r.answers) < len(named) {
-		return flawf(key, "it names %d answers, %d of them are in the store", len(named), len(r.answers))
+	if found := len(r.answers); found < len(named) {
+		return flawf(key, "answer %d of %d that it names, %s, is not in the store", found+1, len(named), named[found].Short())
 	}
 	if r.receipt != nil && r.receipt.Status == schema.StatusCommitted && len(named) < r.Task.Committee.Threshold {
 		return flawf(key, "%d answers opened the list, %d are needed", len(named), r.Task.Committee.Threshold)

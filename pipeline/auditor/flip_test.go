@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"maps"
 	"os"
 	"runtime"
@@ -103,4 +104,29 @@ func parallel(n int, do func(i int)) {
 		})
 	}
 	group.Wait()
+}
+
+// without is a store that hides one object.
+type without struct {
+	storage.Store
+	key string
+}
+
+// Get implements storage.Store.
+func (o without) Get(ctx context.Context, key string) (io.ReadCloser, storage.Info, error) {
+	if key == o.key {
+		return nil, storage.Info{}, storage.ErrNotExist
+	}
+	return o.Store.Get(ctx, key)
+}
+
+// List implements storage.Store.
+func (o without) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Info, error] {
+	return func(yield func(storage.Info, error) bool) {
+		for info, err := range o.Store.List(ctx, prefix, after) {
+			if info.Key != o.key && !yield(info, err) {
+				return
+			}
+		}
+	}
 }

@@ -21,16 +21,7 @@ import (
 // open opens the sum with the answers that the receipt names: S from every
 // V_T, the tests of the opening, the witness variance; and compares what the receipt states.
 func (r *roundAudit) open(sum *secagg.Sum) ([]int32, error) {
-	var answers []committee.Answer
-	for i, a := range r.answers {
-		answers = append(answers, committee.Answer{Index: r.members[i], Shares: a.Body.Shares})
-	}
-	x := make([]int32, 0, r.Secagg.Blocks()*r.Secagg.N())
-	n := len(r.manifest.Reports)
-	res, err := committee.Open(r.Secagg, r.ID.Digest, n, r.Task.Batch.MaxDishonest, sum, answers, func(j int, block []int32) error {
-		x = append(x[:min(len(x), j*r.Secagg.N())], block...)
-		return nil
-	})
+	x, res, err := r.opened(sum)
 	key := pipeline.ReceiptKey(r.Name)
 	if err != nil {
 		return nil, &Flaw{Object: key, What: "the answers it names do not open the sum it names", Err: err}
@@ -48,8 +39,22 @@ func (r *roundAudit) open(sum *secagg.Sum) ([]int32, error) {
 			float64(c.WitnessVariance), float64(c.WitnessFloor), res.WitnessVariance, res.WitnessFloor)
 	}
 	r.out.MaxSecret = res.MaxSecret
-	r.out.SecretBound = 9.5 * 4.6 * math.Sqrt(float64(n))
+	r.out.SecretBound = 9.5 * 4.6 * math.Sqrt(float64(c.Reports))
 	return x[:r.Secagg.Values()], nil
+}
+
+// opened returns the opened values of all full blocks.
+func (r *roundAudit) opened(sum *secagg.Sum) ([]int32, committee.Result, error) {
+	var answers []committee.Answer
+	for i, a := range r.answers {
+		answers = append(answers, committee.Answer{Index: r.members[i], Shares: a.Body.Shares})
+	}
+	x := make([]int32, 0, r.Secagg.Blocks()*r.Secagg.N())
+	res, err := committee.Open(r.Secagg, r.ID.Digest, len(r.manifest.Reports), r.Task.Batch.MaxDishonest, sum, answers, func(j int, block []int32) error {
+		x = append(x[:min(len(x), j*r.Secagg.N())], block...)
+		return nil
+	})
+	return x, res, err
 }
 
 // aggregate decodes the opened values, writes the file again and compares it

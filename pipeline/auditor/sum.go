@@ -30,7 +30,7 @@ func (r *roundAudit) sums() error {
 		return err
 	}
 	if r.receipt.Status == schema.StatusVoid {
-		return nil // no sum was opened
+		return r.voided(t)
 	}
 	sum, err := r.compareSum(t)
 	if err != nil {
@@ -41,6 +41,18 @@ func (r *roundAudit) sums() error {
 		return err
 	}
 	return r.aggregate(x)
+}
+
+// voided looks at a void round whose receipt names enough answers: the Collector
+// says that they do not open the sum. It may have lacked pieces that are there now.
+func (r *roundAudit) voided(t *tally) error {
+	if len(r.answers) < r.Task.Committee.Threshold || !t.withPieces() {
+		return nil
+	}
+	if _, _, err := r.opened(t.sum); err == nil {
+		r.note(pipeline.ReceiptKey(r.Name), "void: %q, but the answers that it names open the sum", r.receipt.Reason)
+	}
+	return nil
 }
 
 // sameVehicles compares who reported with who is charged.
