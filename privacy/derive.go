@@ -15,11 +15,14 @@ func (p *Params) derive() error {
 	// The first term keeps the norm's growth by rounding, at most d/4 in the
 	// square, below eps_norm; the second keeps sigma_e at the floor.
 	p.inverseGrid = math.Max(math.Sqrt(d/(8*normInflation))/clip, minStdDev*math.Sqrt(h)/(z*clip))
-	bound := math.Ceil((1 + normInflation) * clip * p.inverseGrid)
+	bound, indicator, err := p.makeRoom(math.Ceil((1 + normInflation) * clip * p.inverseGrid))
+	if err != nil {
+		return err
+	}
 	if !(bound <= maxBound) {
 		return fmt.Errorf("%w: NoiseMultiplier is %g, which needs D = %g, want at most %d", ErrParams, z, bound, maxBound)
 	}
-	p.bound = int64(bound)
+	p.bound, p.indicator = int64(bound), int64(indicator)
 	if p.maxInf = l.MaxInf; p.maxInf == 0 {
 		p.maxInf = p.bound
 	}
@@ -66,12 +69,13 @@ func (p Params) Grid() float64 { return p.inverseGrid }
 // one update can move the sum. Replacing one moves it 2D.
 func (p Params) Sensitivity() int64 { return p.bound }
 
-// MaxInf is M_inf, the enforced bound on one encoded integer before noise.
+// MaxInf is M_inf, the enforced bound on one integer of the update before noise.
 func (p Params) MaxInf() int64 { return p.maxInf }
 
-// ValueBound is the largest magnitude that [Encoded.Values] yields: MaxInf, or
-// the clamp of a noisy value under the Gaussian and Laplace mechanisms.
-func (p Params) ValueBound() int64 { return p.maxInf + p.extra.clamp }
+// ValueBound is the largest magnitude that [Encoded.Values] yields: MaxInf or
+// the indicator's, or the clamp of a noisy value under the Gaussian and Laplace
+// mechanisms.
+func (p Params) ValueBound() int64 { return max(p.maxInf, p.indicator) + p.extra.clamp }
 
 // TotalStdDev is the standard deviation per value, in integer steps, of the
 // noise that the guarantee counts: NoiseMultiplier * D for Gaussians.
@@ -92,17 +96,19 @@ func (p Params) HonestMin() int {
 
 // WithRoundClippingNorm returns the parameters of a round that states its own
 // clipping norm (adaptive clipping). D and the noise stay as in the task, so
-// the guarantee does too; only the grid moves: gamma = C_round (1+eps_norm)/D.
-// Groups keep their proportions.
+// the guarantee does too; only the grid moves: gamma = C_round (1+eps_norm)/D,
+// where D is [Params.UpdateBound]. Groups keep their proportions. With Adaptive,
+// c must lie in [MinNorm, MaxNorm].
 func (p Params) WithRoundClippingNorm(c float64) (Params, error) {
 	if !p.valid() {
 		return Params{}, fmt.Errorf("%w: not made by New", ErrParams)
 	}
-	if err := positive("round's ClippingNorm", c, 1/maxClip, maxClip); err != nil {
+	low, high := p.literal.Adaptive.normRange()
+	if err := positive("round's ClippingNorm", c, low, high); err != nil {
 		return Params{}, err
 	}
 	p.clip = c
-	p.inverseGrid = float64(p.bound) / (c * (1 + normInflation))
+	p.inverseGrid = p.UpdateBound() / (c * (1 + normInflation))
 	return p, nil
 }
 
@@ -128,8 +134,8 @@ func (p Params) RequiredHalfModulus(ringDegree int) float64 {
 	variance += gauss // conversions of products keep machines from fusing them
 	rotated := float64(tail*math.Sqrt(float64(mean*mean)+variance)) + extra
 	if p.literal.Values > ringDegree/16 {
-		return rotated
+		return math.Max(rotated, p.indicatorCapacity(n))
 	}
 	plain := float64(p.literal.KappaInf*n*float64(p.maxInf)) + float64(tail*math.Sqrt(variance)) + extra
-	return math.Min(rotated, plain)
+	return math.Max(math.Min(rotated, plain), p.indicatorCapacity(n))
 }

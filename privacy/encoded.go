@@ -7,14 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// Encoded is one update as bounded integers m in Z^d, sum m_j^2 <= D^2. It
-// stores no second vector: integers are computed from the rotated floats and
-// the fixed rounding bits when they are asked for. It is secret until sealed:
-// it prints as "[redacted]". Safe for concurrent use.
+// Encoded is one update as bounded integers m in Z^d, with adaptive clipping
+// followed by one more that tells whether the update was within the clipping
+// norm; sum m_j^2 <= D^2 over all of them. It stores no second vector: integers
+// are computed from the rotated floats and the fixed rounding bits when they
+// are asked for. It is secret until sealed: it prints as "[redacted]". Safe for
+// concurrent use.
 type Encoded struct {
 	values   []float32 // rotated, in grid steps
 	rounding rounding
 	noisy    []int32 // with the noise of a library mechanism; else nil
+	last     []int32 // the indicator of adaptive clipping; else nil
 	norm     float64
 	clipped  bool
 	resume   atomic.Pointer[cursor] // where the last call of Values ended
@@ -37,19 +40,26 @@ func (x *Encoded) Digest() [32]byte {
 			}
 		})
 	}
-	return digest(func(f func([]int32) bool) { x.rounding.pieces(x.values, f) })
+	return digest(func(f func([]int32) bool) {
+		x.rounding.pieces(x.values, f)
+		f(x.last)
+	})
 }
 
 // Values writes the integers m[offset : offset+len(dst)] to dst, zero beyond
-// d. Any order and overlap gives the same integers; reading in order is the
+// the last. Any order and overlap gives the same integers; reading in order is the
 // fastest (a jump costs the bits of up to 8192 values).
 func (x *Encoded) Values(offset int, dst []int32) {
-	if offset < 0 || offset >= len(x.values) {
+	if offset < 0 || offset >= len(x.values)+len(x.last) {
 		clear(dst)
 		return
 	}
-	n := min(len(dst), len(x.values)-offset)
+	n := max(0, min(len(dst), len(x.values)-offset))
 	clear(dst[n:])
+	copy(dst[n:], x.last[max(0, min(len(x.last), offset+n-len(x.values))):])
+	if n == 0 {
+		return
+	}
 	if x.noisy != nil {
 		copy(dst, x.noisy[offset:offset+n])
 		return

@@ -62,7 +62,8 @@ func (e *Encoder) Encode(update []float32, seed [32]byte) (*Encoded, error) {
 	x := &Encoded{norm: totalNorm(squares), values: update}
 	x.clipped = e.clipAndRotate(update, squares)
 	key := sampler.NewKey(sampler.Derive(seed[:], "round"))
-	x.rounding = choose(key, update, e.params.bound, e.params.maxInf)
+	x.rounding = choose(key, update, e.params.squareBound(), e.params.maxInf)
+	x.indicate(e.params.indicator)
 	if e.params.extra.mechanism != "" {
 		if err := x.addNoise(&e.params); err != nil {
 			return nil, err // never integers without the promised noise
@@ -79,9 +80,10 @@ func totalNorm(squares []float64) float64 {
 	return math.Sqrt(sum)
 }
 
-// Decode turns the opened sum of count reports into their mean, in the
-// update's units: len(sum) is d, and the sum is centered (signed). The mean
-// carries noise of [Encoder.NoiseStdDev].
+// Decode turns the opened sum of count reports into their mean, d values in the
+// update's units: len(sum) is [Params.EncodedValues], and the sum is centered
+// (signed). The mean carries noise of [Encoder.NoiseStdDev]. With adaptive
+// clipping, [Encoder.Fraction] reads the last value.
 func (e *Encoder) Decode(sum []int64, count int) ([]float64, error) {
 	return decode(e, sum, count)
 }
@@ -92,19 +94,27 @@ func (e *Encoder) DecodeInt32(sum []int32, count int) ([]float64, error) {
 }
 
 func decode[T int32 | int64](e *Encoder, sum []T, count int) ([]float64, error) {
-	if len(sum) != e.params.Values() {
-		return nil, fmt.Errorf("%w: sum has %d values, want %d", ErrLength, len(sum), e.params.Values())
+	if err := e.params.checkSum(len(sum), count); err != nil {
+		return nil, err
 	}
-	if count < 1 || count > e.params.literal.MaxBatchSize {
-		return nil, fmt.Errorf("%w: %d reports, want 1 to %d", ErrLength, count, e.params.literal.MaxBatchSize)
-	}
-	mean := make([]float64, len(sum))
+	mean := make([]float64, e.params.Values())
 	step := 1 / e.params.inverseGrid / float64(count)
-	for i, v := range sum {
+	for i, v := range sum[:len(mean)] {
 		mean[i] = float64(v) * step
 	}
 	e.rotation.inverse(mean)
 	return mean, nil
+}
+
+// checkSum refuses sums and counts that no round of p can have.
+func (p *Params) checkSum(values, count int) error {
+	if values != p.EncodedValues() {
+		return fmt.Errorf("%w: sum has %d values, want %d", ErrLength, values, p.EncodedValues())
+	}
+	if count < 1 || count > p.literal.MaxBatchSize {
+		return fmt.Errorf("%w: %d reports, want 1 to %d", ErrLength, count, p.literal.MaxBatchSize)
+	}
+	return nil
 }
 
 // NoiseStdDev is the standard deviation per value of the noise in the decoded

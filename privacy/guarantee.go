@@ -31,7 +31,7 @@ func (p *Params) event() accountant.Event {
 		Sensitivity:  p.bound,
 		Sigma:        p.local,
 		Contributors: int64(p.HonestMin()),
-		Dimension:    int64(p.Values()),
+		Dimension:    int64(p.EncodedValues()),
 		Reports:      1, // local: only the client's own noise is claimed
 	}
 	if p.literal.TrustModel == Distributed {
@@ -81,6 +81,9 @@ func NoiseMultiplierFor(l Literal, rounds int64, epsilon, delta float64) (float6
 func idealEvent(l *Literal, z float64) accountant.Event {
 	const bound = 1 << 24
 	p := Params{literal: *l, bound: bound}
+	if l.Adaptive != nil {
+		p.indicator = 1 // only that there is one counts
+	}
 	p.literal.NoiseMultiplier = z
 	p.local = z * bound / math.Sqrt(float64(p.HonestMin()))
 	return p.event()

@@ -105,6 +105,9 @@ type Literal struct {
 	KappaInf float64 `json:"kappa_inf,omitempty"`
 	// MaxInf is M_inf, the bound on one encoded integer; 1 to D, 0 means D.
 	MaxInf int64 `json:"max_inf,omitempty"`
+	// Adaptive asks for adaptive clipping; [DiscreteGaussian] only. ClippingNorm
+	// is then the norm of the first round.
+	Adaptive *Adaptive `json:"adaptive,omitempty"`
 }
 
 // Params is a validated, immutable [Literal] with all that follows from it.
@@ -114,6 +117,7 @@ type Params struct {
 	clip        float64 // C of this round
 	inverseGrid float64 // 1/gamma of this round
 	bound       int64   // D
+	indicator   int64   // B; 0 without adaptive clipping
 	maxInf      int64
 	noise       float64 // standard deviation of the counted noise, integer units
 	local       float64 // sigma_e
@@ -133,7 +137,7 @@ func New(l Literal) (Params, error) {
 	return p, nil
 }
 
-// withDefaults fills optional fields and takes its own copy of the groups.
+// withDefaults fills optional fields and takes its own copy of what l points to.
 func withDefaults(l Literal) Literal {
 	l.Groups = append([]Group(nil), l.Groups...)
 	if l.TrustModel == "" {
@@ -154,6 +158,7 @@ func withDefaults(l Literal) Literal {
 	if norm := groupNorm(l.Groups); len(l.Groups) > 0 && l.ClippingNorm == 0 {
 		l.ClippingNorm = norm
 	}
+	l.Adaptive = l.Adaptive.withDefaults(&l)
 	return l
 }
 
@@ -181,6 +186,7 @@ func (l *Literal) validate() error {
 		l.validateHonest(),
 		l.validateMechanism(),
 		l.validateGroups(),
+		l.validateAdaptive(),
 	}
 	for _, err := range checks {
 		if err != nil {

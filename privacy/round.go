@@ -100,16 +100,16 @@ func (r *rounding) pieces(x []float32, f func([]int32) bool) {
 }
 
 // fits is the check on which the privacy claim rests, in exact integers:
-// sum m^2 <= bound^2 and |m| <= maxInf <= 2^26. A piece has 1024 squares of at
+// sum m^2 <= square and |m| <= maxInf <= 2^26. A piece has 1024 squares of at
 // most 2^52 each and is added to a sum of at most 2^52: no overflow. A larger
 // |m| is refused for its size, whatever its square did to the sum.
-func (r *rounding) fits(x []float32, bound, maxInf int64) bool {
+func (r *rounding) fits(x []float32, square, maxInf int64) bool {
 	var sum int64
 	ok := true
 	r.pieces(x, func(m []int32) bool {
 		s, within := squares(m, int32(maxInf))
 		sum += s
-		ok = within && sum <= bound*bound
+		ok = within && sum <= square
 		return ok
 	})
 	return ok
@@ -128,13 +128,13 @@ func squares(m []int32, limit int32) (sum int64, within bool) {
 // choose fixes the rounding of x: conditional stochastic rounding (Kairouz,
 // Liu and Steinke 2021), with an end to the tries. Whatever is chosen passed
 // the exact check or is zero.
-func choose(key *sampler.Key, x []float32, bound, maxInf int64) rounding {
+func choose(key *sampler.Key, x []float32, square, maxInf int64) rounding {
 	r := rounding{key: key, scale: 1}
 	for ; r.try < maxRounds+maxShrink; r.try++ {
 		if r.try >= maxRounds {
 			r.scale *= shrink
 		}
-		if r.fits(x, bound, maxInf) {
+		if r.fits(x, square, maxInf) {
 			return r
 		}
 	}

@@ -116,7 +116,7 @@ func newRound(s Simulation) (*round, error) {
 	r.pool = Spread(r.key.Stream(poolStream), d+poolSlack, math.Sqrt(1+float64(poolSlack)/float64(d)))
 	r.common = Spread(r.key.Stream(commonStream), d, 1)
 	r.update = make([]float32, d)
-	r.sum, r.mean = make([]int64, d), make([]float64, d)
+	r.sum, r.mean = make([]int64, s.Params.EncodedValues()), make([]float64, d)
 	return r, nil
 }
 
