@@ -122,8 +122,8 @@ func (a *accounts) none() []Account {
 	return all
 }
 
-// every is how many charges lie between two questions to a slow accountant, at most about 32 in all.
-func (a *accounts) every(charges int) int { return max(1, charges/32) }
+// every is how many charges lie between two questions to a slow accountant, at most about 16 in all.
+func (a *accounts) every(charges int) int { return max(1, charges/16) }
 
 // spent asks the accountants; the slow ones only if all is true. At least one must have a bound.
 func (a *accounts) spent(all bool) ([]Account, error) {
