@@ -145,11 +145,6 @@ func TestChangedObjects(t *testing.T) {
 	bad.edit(ledger.EntryKey(3), flip)
 	_, _, err := ledger.NewProver(bad, kept).Inclusion(t.Context(), 3)
 	wants(t, err, ledger.ErrCorrupt)
-	// Nor does a running Ledger take another bundle for what it has read.
-	running := open(t, filled(t, 200), unvoted)
-	if err := running.Sync(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestRewrittenByTheCollector: who holds the Collector's key can sign another

@@ -185,6 +185,18 @@ func TestLaterVoidsFreeNothing(t *testing.T) {
 	mustVote(t, newDecryptor(), m, request(taxi, n+1, 1))
 }
 
+// TestVoidedEpochCostsAgain: what a void has freed is not free for its epoch.
+func TestVoidedEpochCostsAgain(t *testing.T) {
+	l := open(t, newMemory(), unvoted)
+	n := exhaust(t, l, taxi, 1)
+	if err := void(l, request(taxi, 1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	reserve(t, l, request(taxi, n+1, 0)) // takes what was freed
+	_, _, err := l.Reserve(t.Context(), keyOf("anna"), request(taxi, 1, 1), nil)
+	wants(t, err, ledger.ErrBudget)
+}
+
 // TestParticipations: limits add up over the tasks of the scope.
 func TestParticipations(t *testing.T) {
 	m := newMemory()

@@ -180,3 +180,125 @@ func TestIDText(t *testing.T) {
 		wants(t, d.UnmarshalText([]byte(bad)), ledger.ErrEntry)
 	}
 }
+
+// TestWrongIndex: an entry that names the right predecessor and a wrong index.
+func TestWrongIndex(t *testing.T) {
+	m := filled(t, 1)
+	e, err := ledger.ParseEntry(m.objects[ledger.EntryKey(1)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Index = 2
+	m.objects[ledger.EntryKey(1)] = ledger.SignEntry(&e, scope.ID, keyOf("anna"))
+	_, err = ledger.Open(t.Context(), m, scope, unvoted)
+	wants(t, err, ledger.ErrCorrupt)
+}
+
+// TestRepeatedEnd: an end that is said twice happened the first time.
+func TestRepeatedEnd(t *testing.T) {
+	m := newMemory()
+	b := ledger.NewBuilder(scope)
+	for n := range 2 {
+		b.Add(&ledger.Entry{Kind: ledger.KindReserve, Request: request(taxi, 1, n)}, keyOf("anna"), true)
+	}
+	for range 2 {
+		b.Add(&ledger.Entry{Kind: ledger.KindSettle, Reserve: 1, Receipt: id("receipt"), Status: ledger.StatusVoid}, keyOf("anna"), true)
+		b.Add(&ledger.Entry{Kind: ledger.KindVoid, Reserve: 2, Reason: "no votes"}, keyOf("anna"), true)
+	}
+	b.Singles(func(key string, body []byte) { m.objects[key] = body })
+	all := open(t, m, unvoted).Reservations()
+	if len(all) != 2 || all[0].Settled != 3 || all[0].Status != ledger.StatusVoid || all[1].Voided != 4 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// TestStableCheckpoint: a Collector that asks again, later or after a restart,
+// proposes the same checkpoint, and a voter names it, too.
+func TestStableCheckpoint(t *testing.T) {
+	m := newMemory()
+	l := open(t, m, unvoted)
+	_, first := reserve(t, l, request(taxi, 1, 0))
+	reserve(t, l, request(truck, 1, 0))
+	_, again := reserve(t, l, request(taxi, 1, 0))
+	_, restarted := reserve(t, open(t, m, unvoted), request(taxi, 1, 0))
+	voted := mustVote(t, newDecryptor(), m, request(taxi, 1, 0))
+	if first != again || first != restarted || first != voted || first.Size != 2 {
+		t.Errorf("%v %v %v %v", first, again, restarted, voted)
+	}
+}
+
+// TestAdmitInPlace: a voter's further condition sees what was charged before the
+// reservation, neither itself nor what came later.
+func TestAdmitInPlace(t *testing.T) {
+	l := open(t, newMemory(), unvoted)
+	for epoch := range uint64(5) {
+		reserve(t, l, request(taxi, epoch, 0))
+	}
+	req := request(taxi, 2, 0)
+	asked := false
+	_, _, err := l.CheckVote(t.Context(), ledger.Checkpoint{}, req.Task, req.Round, req.Manifest, func(_ context.Context, before *ledger.Charges) error {
+		asked = true
+		if before.Epochs() != 2 {
+			t.Errorf("%d epochs before the third", before.Epochs())
+		}
+		return nil
+	})
+	if err != nil || !asked {
+		t.Error(asked, err)
+	}
+}
+
+// TestBundlesOfManyWriters: whoever completes a bundle, and whatever the others
+// had read by then, the store holds what one writer alone would have written.
+func TestBundlesOfManyWriters(t *testing.T) {
+	m, alone := newMemory(), newMemory()
+	views := []*ledger.Ledger{open(t, m, unvoted), open(t, m, unvoted), open(t, m, unvoted)}
+	single := open(t, alone, unvoted)
+	for n := range 800 {
+		// The first writes rarely, the second 300 in a row, the third the rest.
+		v := 2
+		if n%200 == 199 {
+			v = 0
+		} else if n < 300 || n > 600 && n < 700 {
+			v = 1
+		}
+		reserve(t, views[v], request(taxi, 1, n))
+		reserve(t, single, request(taxi, 1, n))
+	}
+	if err := complete(m, alone); err != nil {
+		t.Error(err)
+	}
+	// A running ledger notices a bundle that is not what it has read.
+	stale := filled(t, 200)
+	running := open(t, stale, unvoted)
+	for n := 200; n < 300; n++ {
+		reserve(t, open(t, stale, unvoted), request(taxi, 1, n))
+	}
+	stale.edit("tile/entries/000", func(b []byte) []byte {
+		at := 2 + int(b[0])<<8 + int(b[1]) // entry 1
+		b[at+int(b[at])<<8+int(b[at+1])-10] ^= 1
+		return b
+	})
+	wants(t, running.Sync(t.Context()), ledger.ErrCorrupt)
+	wants(t, running.Sync(t.Context()), ledger.ErrCorrupt) // and stays so
+	_, err := running.Head()
+	wants(t, err, ledger.ErrCorrupt)
+}
+
+// TestMisplacedCheckpoint: a checkpoint under another size's name, and one of another log.
+func TestMisplacedCheckpoint(t *testing.T) {
+	m := filled(t, 3)
+	older := m.objects[ledger.CheckpointKey(3)]
+	m.edit(ledger.CheckpointKey(4), func([]byte) []byte { return older })
+	_, err := ledger.Audit(t.Context(), m, scope, unvoted, ledger.Checkpoint{})
+	wants(t, err, ledger.ErrCorrupt)
+	l := open(t, m, unvoted)
+	a, _ := l.At(2)
+	c := head(t, l)
+	line, err := ledger.NewProver(m, c).Line(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Origin = "veilsum/ledger/other"
+	wants(t, ledger.CheckLine(a, c, line), ledger.ErrFork)
+}

@@ -36,7 +36,7 @@ func Open(ctx context.Context, objects Objects, scope Scope, rules Rules) (*Ledg
 	}
 	l := &Ledger{objects: objects, rules: rules, state: newState(scope), pending: map[int64][]byte{}}
 	// The opening entry is known without reading it.
-	if err := l.state.open(scope.opening()); err != nil {
+	if err := l.state.tree.add(leafHash(scope.opening())); err != nil {
 		return nil, err
 	}
 	l.keep(scope.opening())

@@ -116,14 +116,6 @@ func newState(scope Scope) *state {
 // size returns the number of entries.
 func (s *state) size() int64 { return s.tree.size }
 
-// open applies entry 0.
-func (s *state) open(data []byte) error {
-	if !bytes.Equal(data, s.scope.opening()) {
-		return fmt.Errorf("%w: entry 0 opens another scope or budget", ErrCorrupt)
-	}
-	return s.tree.add(leafHash(data))
-}
-
 // corrupt reports an entry that no honest writer wrote.
 func corrupt(index int64, format string, args ...any) error {
 	return fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, fmt.Errorf(format, args...))
