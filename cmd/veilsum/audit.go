@@ -191,7 +191,7 @@ func accountsText(all []auditor.Account) string {
 	for _, x := range all {
 		note := ""
 		if x.Ideal {
-			note = ", no bound"
+			note = " (yardstick)"
 		}
 		parts = append(parts, fmt.Sprintf("%s %.6g%s", x.Accountant, x.Epsilon, note))
 	}

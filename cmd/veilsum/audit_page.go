@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
 	"github.com/veilsum/veilsum/pipeline/auditor"
@@ -17,7 +18,7 @@ import (
 func auditPage(rep *auditor.Report) ([]byte, error) {
 	s := rep.Statement()
 	d := report.Audit{
-		Title: "Veilsum audit", Created: fmt.Sprintf("veilsum %s, %s", newVersion().Version, rep.Software.Go),
+		Title: "Veilsum audit", Created: fmt.Sprintf("%s, veilsum %s, %s", time.Now().UTC().Format("2006-01-02 15:04 MST"), newVersion().Version, rep.Software.Go),
 		Store: rep.Store, Owner: rep.Owner.String(), Complete: rep.Complete, Plain: s.Plain,
 		Enforcement: s.Enforcement, OutsideBudget: s.OutsideBudget, Implementation: s.Implementation, NotProtected: s.NotProtected,
 		Software: softwareRows(rep.Software),
@@ -44,7 +45,7 @@ func auditPage(rep *auditor.Report) ([]byte, error) {
 }
 
 func softwareRows(s auditor.Software) []report.Parameter {
-	rows := []report.Parameter{{Name: s.Module, Value: s.Version, Meaning: s.Revision}}
+	rows := []report.Parameter{{Name: s.Module, Value: s.Version, Meaning: strings.TrimSpace(s.Revision + " " + strings.Join(s.Flags, " "))}}
 	for _, m := range s.Modules {
 		rows = append(rows, report.Parameter{Name: m.Path, Value: m.Version, Meaning: m.Sum})
 	}
@@ -57,12 +58,16 @@ func auditScope(sc *auditor.Scope, s auditor.ScopeStatement) report.AuditScope {
 		d.Worst = lowest(s.Worst.Epsilon)
 	}
 	for _, a := range sc.Spent {
-		d.Accountants = append(d.Accountants, a.Accountant)
+		name := a.Accountant
+		if a.Ideal {
+			name += " (yardstick)"
+		}
+		d.Accountants = append(d.Accountants, name)
 	}
 	for _, c := range sc.Charges {
 		line := report.AuditCharge{Label: fmt.Sprintf("%s, %d", c.Task.Short(), c.Epoch)}
-		for _, name := range d.Accountants {
-			line.Epsilon = append(line.Epsilon, epsilonOf(c.After, name))
+		for _, a := range sc.Spent {
+			line.Epsilon = append(line.Epsilon, epsilonOf(c.After, a.Accountant))
 		}
 		d.Charges = append(d.Charges, line)
 	}
@@ -87,7 +92,7 @@ func scopeFacts(sc *auditor.Scope, s auditor.ScopeStatement) []report.Parameter 
 	}
 	separation := "no vehicle took part twice in one task"
 	if s.MinSeparation > 0 {
-		separation = fmt.Sprintf("at least %d epochs apart", s.MinSeparation)
+		separation = fmt.Sprintf("least distance between two: %d", s.MinSeparation)
 	}
 	return append(rows,
 		report.Parameter{Name: "sampling claimed", Value: s.Sampling, Meaning: "Every vehicle is counted as if it had been in each epoch it was charged for; no amplification."},

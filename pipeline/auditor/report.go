@@ -165,6 +165,7 @@ type Software struct {
 	Version  string   `json:"version"`
 	Revision string   `json:"revision,omitempty"`
 	Modified bool     `json:"modified"`
+	Flags    []string `json:"flags"`   // of the build
 	Modules  []Module `json:"modules"` // linked, with their go.sum hashes
 }
 
@@ -183,7 +184,7 @@ func newReport(store string, owner schema.PublicKey) *Report {
 }
 
 func software() Software {
-	s := Software{Modules: []Module{}}
+	s := Software{Flags: []string{}, Modules: []Module{}}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return s
@@ -195,6 +196,8 @@ func software() Software {
 			s.Revision = x.Value
 		case "vcs.modified":
 			s.Modified = x.Value == "true"
+		case "-tags", "-ldflags", "-gcflags", "-race", "-trimpath", "CGO_ENABLED", "GOOS", "GOARCH":
+			s.Flags = append(s.Flags, x.Key+"="+x.Value)
 		}
 	}
 	for _, m := range info.Deps {

@@ -261,7 +261,7 @@ func TestStatementAndTable(t *testing.T) {
 	if task.Committed != 2 || task.Recomputed != 2 || task.NoiseStdDev != rep.Tasks[0].Rounds[0].NoiseStdDev {
 		t.Errorf("task %+v", task)
 	}
-	if all := strings.Join(s.Plain, "\n"); !strings.Contains(all, "2 sums were opened") || !strings.Contains(all, "99.9157 % sure") {
+	if all := strings.Join(s.Plain, "\n"); !strings.Contains(all, "2 sums were opened") || !strings.Contains(all, "99.9157\u00a0% sure") {
 		t.Errorf("plain language:\n%s", all)
 	}
 	data, err := rep.Table()

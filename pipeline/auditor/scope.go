@@ -3,6 +3,7 @@ package auditor
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -206,8 +207,13 @@ func (s *scopeAudit) participations() error {
 // taskCounts tells vehicles apart that took part equally often but in other tasks.
 func taskCounts(given []*epoch) string {
 	var b strings.Builder
-	for _, e := range given {
-		b.WriteString(e.task.String())
+	for from := 0; from < len(given); {
+		to := from
+		for to < len(given) && given[to].task == given[from].task {
+			to++
+		}
+		fmt.Fprintf(&b, "%s %d ", given[from].task, to-from)
+		from = to
 	}
 	return b.String()
 }

@@ -29,7 +29,7 @@ var implementation = []string{
 	"Rounding: conditional stochastic rounding onto the grid; after 16 failures the update is scaled by 0.99, at last zero is sent.",
 	"Wrapping: the modulus holds the largest list but for a chance of 2^-40 for each value; a wrapped value costs accuracy, never privacy.",
 	"Timing: sealing does not branch on secrets; clipping and rounding before it are not constant-time.",
-	"This audit ran no self-test of the vehicles' samplers: what ran on them, nobody can see from the store.",
+	"This audit ran no self-test of the vehicles' samplers and no empirical attack (canaries): what ran on vehicles, nobody can see from the store.",
 }
 
 var notProtected = []string{
@@ -83,9 +83,9 @@ func (s ScopeStatement) plain() []string {
 func surest(epsilon float64) string {
 	p := 100 / (1 + math.Exp(-epsilon))
 	if p > 99.9 {
-		return fmt.Sprintf("%.4f %%", p)
+		return fmt.Sprintf("%.4f\u00a0%%", p)
 	}
-	return fmt.Sprintf("%.1f %%", p)
+	return fmt.Sprintf("%.1f\u00a0%%", p)
 }
 
 func median(x []float64) float64 {
