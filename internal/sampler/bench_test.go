@@ -55,6 +55,52 @@ func BenchmarkStrictGaussian(b *testing.B) {
 	}
 }
 
+func BenchmarkSkellam(b *testing.B) {
+	for _, mu := range []float64{4, 41, 100, 400, 1600, 1601, 250_000, 1 << 24, 1 << 28} {
+		b.Run(fmt.Sprint(mu), func(b *testing.B) {
+			k, err := sampler.NewSkellam(mu)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, dst := sampler.NewKey([32]byte{1}).Stream(0), make([]int32, 1<<14)
+			b.ReportAllocs()
+			for b.Loop() {
+				k.Sample(dst, s)
+			}
+			perSample(b, len(dst))
+		})
+	}
+}
+
+func BenchmarkDiscreteLaplace(b *testing.B) {
+	for _, scale := range []float64{0.25, 1, 10, 1000.001, 1 << 20} {
+		b.Run(fmt.Sprint(scale), func(b *testing.B) {
+			l, err := sampler.NewDiscreteLaplace(scale)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, dst := sampler.NewKey([32]byte{1}).Stream(0), make([]int32, 1<<14)
+			b.ReportAllocs()
+			for b.Loop() {
+				l.Sample(dst, s)
+			}
+			perSample(b, len(dst))
+		})
+	}
+}
+
+func BenchmarkNewSkellam(b *testing.B) {
+	for _, mu := range []float64{41, 1600, 1601, 1 << 24} {
+		b.Run(fmt.Sprint(mu), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := sampler.NewSkellam(mu); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkNewGaussian(b *testing.B) {
 	for b.Loop() {
 		if _, err := sampler.NewGaussian(9.99); err != nil {

@@ -16,7 +16,8 @@ const (
 	laneLow = 0x7fff * laneOne
 )
 
-// cdt is the cumulative table of the magnitude of a discrete Gaussian:
+// cdt is the cumulative table of the magnitude of a discrete Gaussian or of a
+// Skellam distribution:
 // threshold i is floor(2^127 * P(magnitude <= i)), and a uniform u of 127 bits
 // gives the magnitude #{i : u >= threshold i} (inversion; Peikert 2010).
 //
@@ -42,6 +43,14 @@ type lanes struct {
 // on the integers, one for its nonnegative half.
 func newCDT(sigma float64, sides int64) *cdt {
 	weight := gaussWeights(sigma, int(math.Ceil(tailCut*sigma))+2)
+	c := newTable(weight, sides)
+	c.pack()
+	return c
+}
+
+// newTable computes the thresholds for weights that fall to below 2^-138 of
+// their sum; all but the first are multiplied by sides.
+func newTable(weight []*big.Float, sides int64) *cdt {
 	factor := newFloat().SetInt64(sides)
 	total := newFloat()
 	for i, w := range weight {
@@ -62,7 +71,6 @@ func newCDT(sigma float64, sides int64) *cdt {
 		hi, lo := split128(t)
 		c.hi, c.lo = append(c.hi, hi), append(c.lo, lo)
 	}
-	c.pack()
 	return c
 }
 

@@ -66,6 +66,29 @@ func (g *Gaussian) WholeExponent(n uint64) uint {
 	return whole
 }
 
+// SkellamTable returns the parts of k, the variance of each and their table.
+func (k *Skellam) SkellamTable() (parts int, variance float64, hi, lo []uint64) {
+	return k.parts, k.variance / float64(k.parts), k.table.hi, k.table.lo
+}
+
+// Searches tells whether k's table is searched.
+func (k *Skellam) Searches() bool { return k.search }
+
+// Searched and Scanned are the two ways to read k's table.
+func (k *Skellam) Searched(hi, lo uint64) uint64 { return k.table.searched(hi, lo) }
+
+// Scanned is the full scan.
+func (k *Skellam) Scanned(hi, lo uint64) uint64 { return k.table.magnitude(hi, lo) }
+
+// Below is below.
+func Below(n uint64, s *Stream) uint64 { return below(n, s) }
+
+// ExpMinusFraction is expMinusFraction.
+func ExpMinusFraction(u, n uint64, s *Stream) bool { return expMinusFraction(u, n, s) }
+
+// Fraction returns the scale of l as num/2^shift.
+func (l *DiscreteLaplace) Fraction() (num uint64, shift uint) { return l.num, l.shift }
+
 // RedosFor is redosFor.
 func RedosFor(p float64) int { return redosFor(p) }
 

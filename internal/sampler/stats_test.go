@@ -5,10 +5,13 @@ import (
 	"math"
 )
 
-// reference is N_Z(0, sigma^2), or the sum of n draws from it.
+// reference is N_Z(0, sigma^2), or the sum of n draws from it, or another
+// symmetric law (see newLaw).
 type reference struct {
 	sigma float64   // of the sum
 	half  []float64 // half[i] = P(|X| <= i); nil where the normal law replaces it
+	tail  []float64 // tail[i] = P(|X| > i); nil where a Gaussian's formula serves
+	kurt  float64   // fourth moment over squared variance
 }
 
 // wideSigma: from here P(X <= x) is taken as Phi((x+1/2)/sigma). The midpoint
@@ -19,7 +22,7 @@ const wideSigma = 1000
 // newReference sums exp(-x^2/(2 sigma^2)) to 12 widths (the rest: 1e-31).
 func newReference(sigma float64) *reference {
 	if sigma >= wideSigma {
-		return &reference{sigma: sigma}
+		return &reference{sigma: sigma, kurt: 3}
 	}
 	w := make([]float64, int(12*sigma))
 	for x := range w {
@@ -38,7 +41,7 @@ func accumulate(sigma float64, weight []float64) *reference {
 	for i := range weight {
 		weight[i] /= total
 	}
-	return &reference{sigma: sigma, half: weight}
+	return &reference{sigma: sigma, half: weight, kurt: 3}
 }
 
 // newSumReference is the exact law of a sum of n draws by the DFT of length m
@@ -99,6 +102,9 @@ func (r *reference) within(x int) float64 {
 func (r *reference) beyond(x int) float64 {
 	if r.half == nil {
 		return math.Erfc((float64(x) + 0.5) / (r.sigma * math.Sqrt2))
+	}
+	if r.tail != nil {
+		return r.tail[min(x, len(r.tail)-1)]
 	}
 	sum := 0.0
 	for i := x + 1; i < len(r.half); i++ {
@@ -208,7 +214,7 @@ func poissonTwoSided(k int, mean float64) float64 {
 	for i := range k + 1 {
 		low += at(i)
 	}
-	for i := k; i < k+200; i++ {
+	for i := k; i < k+200+int(20*math.Sqrt(mean)); i++ {
 		high += at(i)
 	}
 	return min(1, 2*min(low, high))
@@ -225,7 +231,7 @@ func (r *reference) moments(xs []int32) (bad []string) {
 	if z := sum / n / r.sigma * math.Sqrt(n); math.Abs(z) > 4.9 {
 		bad = append(bad, fmt.Sprintf("mean at %.2f standard errors", z))
 	}
-	if z := (square/n/r.sigma/r.sigma - 1) * math.Sqrt(n/2); math.Abs(z) > 4.9 {
+	if z := (square/n/r.sigma/r.sigma - 1) * math.Sqrt(n/(r.kurt-1)); math.Abs(z) > 4.9 {
 		bad = append(bad, fmt.Sprintf("variance at %.2f standard errors", z))
 	}
 	return bad
