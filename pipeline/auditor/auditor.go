@@ -74,7 +74,9 @@ func (f *Flaw) Error() string {
 }
 
 // why is the cause without the object's name, which errors of other packages repeat.
-func (f *Flaw) why() string { return strings.ReplaceAll(f.Err.Error(), f.Object+": ", "") }
+func (f *Flaw) why() string {
+	return strings.NewReplacer(f.Object+": ", "", fmt.Sprintf(": %q", f.Object), "").Replace(f.Err.Error())
+}
 
 // Is makes errors.Is(err, ErrFlaw) true.
 func (f *Flaw) Is(target error) bool { return target == ErrFlaw }

@@ -53,6 +53,9 @@ func (r *roundAudit) check(key, name string) error {
 			return flawf(key, "the check belongs to another round, list or decryptor")
 		}
 		r.count("check")
+		for _, f := range x.Body.Refused {
+			r.refused[k] = append(r.refused[k], f.Report)
+		}
 		return nil
 	}
 	return flawf(key, "not the name of a check")
@@ -151,11 +154,23 @@ func (r *roundAudit) votes() error {
 			if v.Body.Manifest != r.receipt.Manifest || v.Body.Checkpoint != r.receipt.Checkpoint {
 				return flawf(key, "the receipt names this vote, which is for another list or checkpoint")
 			}
+			r.changedMind(key, k)
 		} else if r.certified() && v.Body.Manifest != r.receipt.Manifest {
 			r.note(key, "a vote for another list, %s, which was not certified", v.Body.Manifest.Short())
 		}
 	}
 	return r.certificate(found, named)
+}
+
+// changedMind notes a vote for a list with a report that the voter refused. It may
+// have accepted it in a check of another list, as one whose box came late.
+func (r *roundAudit) changedMind(key string, k int) {
+	for _, id := range r.refused[k] {
+		if _, in := slices.BinarySearchFunc(r.manifest.Reports, id, schema.CompareReports); in {
+			r.note(key, "a vote for a list with report %s, which a check of this decryptor refused", id.Short())
+			return
+		}
+	}
 }
 
 func (r *roundAudit) certificate(found int, named []schema.Digest) error {

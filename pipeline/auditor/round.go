@@ -23,6 +23,8 @@ type roundAudit struct {
 	manifest schema.Manifest // the certified list, if the receipt names one
 	answers  []schema.Signed[schema.Answer]
 	members  []int // who gave them
+	// refused holds, by decryptor, the reports that one of its checks refuses.
+	refused map[int][]schema.ReportID
 }
 
 // round audits one round. lanes holds the snapshot of the last round of each lane in which anybody voted.
@@ -32,7 +34,7 @@ func (a *auditor) round(p *pipeline.Plan, n pipeline.RoundName, t *Task, lanes m
 		return blame(pipeline.DescriptorKey(n), "the descriptor", err)
 	}
 	a.count("descriptor")
-	ra := &roundAudit{auditor: a, Round: r, out: newRound(r)}
+	ra := &roundAudit{auditor: a, Round: r, out: newRound(r), refused: map[int][]schema.ReportID{}}
 	t.Rounds = append(t.Rounds, ra.out)
 	for _, step := range []func() error{
 		ra.roundKeys, ra.snapshot, ra.model, ra.loadReceipt, ra.candidates, ra.manifests, ra.reservation,
