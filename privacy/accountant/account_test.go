@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -277,6 +278,17 @@ func TestJSONRoundTrip(t *testing.T) {
 }
 
 func FuzzParseEvent(f *testing.F) {
+	var s shared
+	text, err := os.ReadFile("testdata/accounting.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		f.Fatal(err)
+	}
+	for _, c := range s.Accounting {
+		f.Add([]byte(c.Event))
+	}
 	for _, e := range []accountant.Event{gaussian(1), laplace(2), round, accountant.Repeat(accountant.Compose(round, gaussian(3)), 7)} {
 		data, err := json.Marshal(e)
 		if err != nil {
@@ -299,6 +311,13 @@ func FuzzParseEvent(f *testing.F) {
 		g, err := accountant.Account([]accountant.Event{e}, 1e-6, accountant.ZeroOut)
 		if err == nil && !(g.Epsilon >= 0 && !math.IsInf(g.Epsilon, 1)) {
 			t.Fatalf("%s costs %v", again, g.Epsilon)
+		}
+		if len(data) > 200 { // long compositions take too long to fuzz
+			return
+		}
+		r, err := accountant.Judge(e, accountant.AddRemove, 1e-6)
+		if err == nil && r.PLD != nil && !(r.PLD.Lower >= 0 && r.PLD.Lower <= r.PLD.Upper && r.PLD.Upper < math.Inf(1)) {
+			t.Fatalf("%s is between %v", again, *r.PLD)
 		}
 	})
 }

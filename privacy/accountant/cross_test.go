@@ -75,11 +75,7 @@ func crossCheck(t *testing.T, c *drawnCase) float64 {
 		return 0
 	}
 	if c.RDP != nil {
-		low, slack := *c.RDP, 1e-6*math.Max(1, *c.RDP)
-		if c.Order != math.Trunc(c.Order) {
-			low *= 0.99
-		}
-		if r.RDP == nil || r.RDP.Epsilon < low-slack || r.RDP.Epsilon > *c.RDP+slack {
+		if r.RDP == nil || math.Abs(r.RDP.Epsilon-*c.RDP) > 1e-6*math.Max(1, *c.RDP) {
 			t.Errorf("%s %s delta %g: RDP %+v, want %v at order %g", c.Relation, c.Event, c.Delta, r.RDP, *c.RDP, c.Order)
 		}
 	}

@@ -31,10 +31,11 @@ type curve struct {
 
 type laplaceTerm struct{ count, scale float64 }
 
-// term is any other event, count times.
+// term is any other event, count times; series is what other accountants
+// report at fractional orders, if that is more.
 type term struct {
-	count float64
-	rdp   divergence
+	count       float64
+	rdp, series divergence
 }
 
 // sumTerm is one distributed discrete Gaussian with its tau correction.
@@ -121,6 +122,9 @@ func (c *curve) addTerm(e *Event, times float64) error {
 		c.terms[i].count += times
 		return nil
 	}
+	if len(c.terms) == maxTerms {
+		return fmt.Errorf("%w: more than %d different events", ErrUnsupported, maxTerms)
+	}
 	d, err := divergenceOf(e, c.relation)
 	if err != nil {
 		return err
@@ -129,13 +133,21 @@ func (c *curve) addTerm(e *Event, times float64) error {
 		c.known = make(map[string]int)
 	}
 	c.known[string(key)] = len(c.terms)
-	c.terms = append(c.terms, term{times, d})
+	t := term{count: times, rdp: d}
+	if rho, ok := gaussianRho(e.inside()); ok && e.Type == Poisson && c.relation != ReplaceOne && e.SamplingProbability < 1 {
+		t.series = poissonSeries(e.SamplingProbability, 1/math.Sqrt(2*rho))
+	}
+	c.terms = append(c.terms, t)
 	return nil
 }
 
-// reach is the largest order at which densities without a formula are
-// integrated.
-const reach = 64
+// maxTerms bounds the different events with a curve of their own.
+const maxTerms = 4096
+
+// reach is the largest order at which a density without a formula, of shifts
+// up to s times the noise, is integrated: 64, less where that takes more than
+// some thousand nodes.
+func reach(s float64) float64 { return math.Max(3, math.Min(64, 1800/(s*s))) }
 
 // divergenceOf is the Rényi divergence of a leaf that is not Gaussian.
 func divergenceOf(e *Event, relation NeighboringRelation) (divergence, error) {
@@ -158,17 +170,20 @@ func divergenceOf(e *Event, relation NeighboringRelation) (divergence, error) {
 			return poissonRDP(e.SamplingProbability, 1/math.Sqrt(2*rho)), nil
 		}
 		if gaussianSample {
-			most = reach
+			rho, _ := gaussianRho(e.Event)
+			most = reach(2 * math.Sqrt(2*rho))
 		}
 	case FixedSize:
 		if relation == ReplaceOne {
 			rho, _ := gaussianRho(e.Event)
 			return fixedSizeRDP(float64(e.SampleSize)/float64(e.SourceDatasetSize), 1/math.Sqrt(2*rho)), nil
 		}
-	case GaussianMixture, TruncatedPoisson:
-		most = reach
+	case GaussianMixture:
+		most = reach(slices.Max(e.Sensitivities) / e.StandardDeviation)
+	case TruncatedPoisson:
+		most = reach(4 / e.NoiseMultiplier)
 	}
-	pairs, err := pairsOf(e, relation, span{sigmas: 12, alpha: reach})
+	pairs, err := pairsOf(e, relation, span{sigmas: 12, alpha: math.Min(most, 64)})
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,8 @@ type leaf struct {
 
 // Bounds of what is composed numerically.
 const (
-	maxLeaves   = 4096
+	maxLeaves   = 1024
+	maxRho      = 1e8
 	maxComposed = 1 << 32
 )
 
@@ -73,6 +74,9 @@ func (p *PLD) Compose(e Event, count int64) error {
 	next := p.clone()
 	if err := next.add(&whole, 1); err != nil {
 		return err
+	}
+	if !(next.rho <= maxRho) {
+		return fmt.Errorf("%w: Gaussians of rho %g together", ErrUnsupported, next.rho)
 	}
 	*p = *next
 	return nil
@@ -150,7 +154,7 @@ func (p *PLD) addLeaf(e *Event, times float64) error {
 		l = &leaf{event: *e}
 		p.leaves[string(key)], p.names = l, append(p.names, string(key))
 	}
-	if l.count += times; l.count > maxComposed {
+	if l.count += times; !(l.count <= maxComposed) {
 		return fmt.Errorf("%w: an event composed more than %d times", ErrUnsupported, int64(maxComposed))
 	}
 	return nil

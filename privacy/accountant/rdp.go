@@ -113,23 +113,25 @@ func (r *RDP) EpsilonOrder(delta float64) (eps, order float64, err error) {
 	return fixedPoint(delta, r.distance, r.convert)
 }
 
-// convert is Canonne, Kamath and Steinke 2020, Proposition 12. An order whose
-// divergence bounds the total variation by delta (Bretagnolle and Huber 1979)
-// proves epsilon 0.
+// convert takes the best order.
 func (r *RDP) convert(delta float64) (eps, order float64) {
 	eps = math.Inf(1)
-	logDelta := math.Log(delta)
 	for i, alpha := range r.orders {
-		v := r.values[i]
-		at := v + math.Log1p(-1/alpha) - (logDelta+math.Log(alpha))/(alpha-1)
-		if v == 0 || -math.Expm1(-v) < delta*delta {
-			at = 0
-		}
-		if at = math.Max(at, 0); at < eps {
+		if at := convertAt(alpha, r.values[i], delta); at < eps {
 			eps, order = at, alpha
 		}
 	}
 	return eps, order
+}
+
+// convertAt is Canonne, Kamath and Steinke 2020, Proposition 12. An order
+// whose divergence bounds the total variation by delta (Bretagnolle and Huber
+// 1979) proves epsilon 0.
+func convertAt(alpha, divergence, delta float64) float64 {
+	if divergence == 0 || -math.Expm1(-divergence) < delta*delta {
+		return 0
+	}
+	return math.Max(0, divergence+math.Log1p(-1/alpha)-(math.Log(delta)+math.Log(alpha))/(alpha-1))
 }
 
 func checkDelta(delta float64) error {

@@ -47,35 +47,56 @@ func poissonRDP(q, sigma float64) divergence {
 		return func(alpha float64) float64 { return alpha / (2 * sigma * sigma) }
 	}
 	m := poissonShift(q, 1, sigma)
+	var gains []float64 // once they are needed
+	var nodes []sampledNode
 	return func(alpha float64) float64 {
 		switch {
 		case alpha > maxOrder:
 			return math.Inf(1)
 		case alpha == math.Trunc(alpha):
-			return poissonWhole(q, sigma, int(alpha)) / (alpha - 1)
+			if gains == nil {
+				gains = poissonGains(q, sigma)
+			}
+			return poissonWhole(gains, q, int(alpha)) / (alpha - 1)
+		case alpha < commonOrder:
+			if nodes == nil {
+				nodes = m.sampledNodes(commonOrder)
+			}
+			return m.fractional(nodes, alpha) / (alpha - 1)
 		default:
-			return m.fractional(alpha) / (alpha - 1)
+			return m.fractional(m.sampledNodes(alpha), alpha) / (alpha - 1)
 		}
 	}
+}
+
+// commonOrder is the order up to which the nodes of quadrature are shared.
+const commonOrder = 11
+
+// poissonGains are the logs of (q/(1-q))^k (exp((k^2-k)/2s^2) - 1).
+func poissonGains(q, sigma float64) []float64 {
+	gains := make([]float64, maxOrder+1)
+	odds := math.Log(q) - math.Log1p(-q)
+	for k := 2; k <= maxOrder; k++ {
+		gain := float64(k) * float64(k-1) / (2 * sigma * sigma)
+		if gain < 1 {
+			gains[k] = math.Log(math.Expm1(gain))
+		} else {
+			gains[k] = gain + math.Log1p(-math.Exp(-gain))
+		}
+		gains[k] += float64(k) * odds
+	}
+	return gains
 }
 
 // poissonWhole is log(A), A = sum_k C(n,k) (1-q)^(n-k) q^k exp((k^2-k)/2s^2).
 // The terms of A-1 are formed, not those of A, so that a small divergence
 // keeps its digits.
-func poissonWhole(q, sigma float64, n int) float64 {
-	logQ, log1Q := math.Log(q), math.Log1p(-q)
+func poissonWhole(gains []float64, q float64, n int) float64 {
 	logs := make([]float64, 0, n)
 	for k := 2; k <= n; k++ {
-		gain := float64(k) * float64(k-1) / (2 * sigma * sigma)
-		log := gain
-		if gain < 1 {
-			log = math.Log(math.Expm1(gain))
-		} else {
-			log += math.Log1p(-math.Exp(-gain))
-		}
-		logs = append(logs, log+logChoose(n, k)+float64(k)*logQ+float64(n-k)*log1Q)
+		logs = append(logs, gains[k]+logChoose(n, k))
 	}
-	return log1pExp(logSum(logs))
+	return log1pExp(logSum(logs) + float64(n)*math.Log1p(-q))
 }
 
 // log1pExp is log(1+exp(x)).
@@ -86,31 +107,49 @@ func log1pExp(x float64) float64 {
 	return math.Log1p(math.Exp(x))
 }
 
-// fractional is log(E[(P/Q)^alpha]) under Q by the trapezoid rule. The
-// integrand is analytic where |Im x| < pi sigma^2, so with this step the error
-// is below exp(-40) (Trefethen and Weideman 2014, Theorem 5.1), and its tails
-// beyond 12 sigma of the last center are below exp(-72).
-func (m *shift) fractional(alpha float64) float64 {
+// sampledNode is a node of the trapezoid rule under Q.
+type sampledNode struct{ logMass, loss, u, grown float64 }
+
+// sampledNodes serve orders up to alpha. The integrand is analytic where |Im x|
+// < pi sigma^2, so with this step the error is below exp(-40) (Trefethen and
+// Weideman 2014, Theorem 5.1), and the tails beyond 12 sigma of the last center
+// are below exp(-72).
+func (m *shift) sampledNodes(alpha float64) []sampledNode {
 	q, v := m.w[len(m.w)-1], m.sigma*m.sigma
 	step := math.Min(m.sigma/2.5, 0.45*v)
 	low, high := -12*m.sigma, alpha+12*m.sigma
-	n := int(math.Ceil((high - low) / step))
-	logs := make([]float64, 0, n+1)
-	for i := 0; i <= n; i++ {
+	nodes := make([]sampledNode, int(math.Ceil((high-low)/step))+1)
+	for i := range nodes {
 		x := low + float64(i)*step
 		u := (x - 0.5) / v
-		power := alpha * sampledLoss(q, u)
-		// E[(P/Q)] = 1, so its multiple may be taken off: what remains is
-		// positive by convexity, and small where the divergence is.
-		var log float64
-		if power < 30 && u < 30 {
-			log = math.Log(math.Max(math.Expm1(power)-alpha*q*math.Expm1(u), 0))
-		} else {
-			log = power + math.Log1p(-math.Exp(math.Log(alpha*q)+u-power))
+		nodes[i] = sampledNode{m.normal(x) + math.Log(step), sampledLoss(q, u), u, 0}
+		if u < 30 {
+			nodes[i].grown = q * math.Expm1(u)
 		}
-		logs = append(logs, log+m.normal(x))
 	}
-	return log1pExp(logSum(logs) + math.Log(step))
+	return nodes
+}
+
+// fractional is log(E[(P/Q)^alpha]) under Q. E[P/Q] is 1, so alpha (P/Q-1) may
+// be taken off the integrand: what remains is positive by convexity, and small
+// where the divergence is.
+func (m *shift) fractional(nodes []sampledNode, alpha float64) float64 {
+	logQ := math.Log(m.w[len(m.w)-1])
+	sum, top := 0.0, math.Inf(-1) // of the small terms; of the large ones' logs
+	var logs []float64
+	for i := range nodes {
+		n := &nodes[i]
+		power := alpha * n.loss
+		if power < 30 && n.u < 30 {
+			sum += math.Exp(n.logMass) * math.Max(math.Expm1(power)-alpha*n.grown, 0)
+			continue
+		}
+		log := power + math.Log1p(-math.Exp(math.Log(alpha)+logQ+n.u-power)) + n.logMass
+		if log > top-60 {
+			logs, top = append(logs, log), math.Max(top, log)
+		}
+	}
+	return log1pExp(logAdd(math.Log(sum), logSum(logs)))
 }
 
 // fixedSizeRDP bounds the divergence of the Gaussian on a sample without

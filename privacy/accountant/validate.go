@@ -17,9 +17,10 @@ const (
 	minSigma     = 0.5 // the theorem's condition, Kairouz et al. 2021
 	maxRatio     = 1e12
 	maxUnits     = 1 << 50
-	maxMixture   = 1 << 12
+	maxMixture   = 1 << 8
 	maxTrees     = 1 << 16
-	maxRate      = 700 // exp must not overflow
+	maxRate      = 700  // exp must not overflow
+	minSampled   = 0.02 // least noise multiplier on a sample: the work grows as it falls
 )
 
 // fieldsOf lists the fields of each type: a record that says more than is
@@ -142,7 +143,15 @@ func (e *Event) validateSampled() error {
 	}
 	// Beyond this the noise does not hide a single unit and floats do not hold
 	// the densities' ratio; a record of it is a mistake.
-	return inRange("noise_multiplier inside "+string(e.Type), 1/math.Sqrt(2*rho), 1e-2, maxRatio)
+	return inRange("noise_multiplier inside "+string(e.Type), 1/math.Sqrt(2*rho), minSampled, maxRatio)
+}
+
+// inside is the child, or an empty event.
+func (e *Event) inside() *Event {
+	if e.Event == nil {
+		return &Event{}
+	}
+	return e.Event
 }
 
 // gaussianRho is the zCDP parameter of a composition of Gaussians, which is
@@ -182,7 +191,7 @@ func (e *Event) ranges() error {
 		return errors.Join(e.integer(minSigma), whole("dimension", e.Dimension, 1, maxDimension),
 			whole("contributors", e.Contributors, 1, 1<<32), whole("reports", e.Reports, e.Contributors, 1<<32))
 	case DiscreteLaplace:
-		return errors.Join(inRange("noise_parameter", e.NoiseParameter, 1/maxRatio, maxRate), whole("sensitivity", e.Sensitivity, 1, 1<<20),
+		return errors.Join(inRange("noise_parameter", e.NoiseParameter, 1/maxRatio, maxRate), whole("sensitivity", e.Sensitivity, 1, 1<<14),
 			inRange("noise_parameter times sensitivity", e.NoiseParameter*float64(e.Sensitivity), 0, maxRate))
 	case Skellam:
 		return e.skellamRanges()
@@ -200,7 +209,7 @@ func (e *Event) sampledRanges() error {
 	case Poisson:
 		return e.probability()
 	case TruncatedPoisson:
-		return errors.Join(e.probability(), inRange("noise_multiplier", e.NoiseMultiplier, 1e-2, maxRatio),
+		return errors.Join(e.probability(), inRange("noise_multiplier", e.NoiseMultiplier, minSampled, maxRatio),
 			whole("dataset_size", e.DatasetSize, 1, maxUnits), whole("truncated_batch_size", e.TruncatedBatchSize, 1, maxUnits))
 	case FixedSize:
 		return errors.Join(whole("source_dataset_size", e.SourceDatasetSize, 1, maxUnits), whole("sample_size", e.SampleSize, 1, e.SourceDatasetSize))
@@ -247,7 +256,7 @@ func (e *Event) mixtureRanges() error {
 	sum := 0.0
 	for i, s := range e.Sensitivities {
 		if s != 0 {
-			if err := inRange("a sensitivity over standard_deviation", s/e.StandardDeviation, 1/maxRatio, 100); err != nil {
+			if err := inRange("a sensitivity over standard_deviation", s/e.StandardDeviation, 1/maxRatio, 1/minSampled); err != nil {
 				return err
 			}
 		}
