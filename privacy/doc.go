@@ -12,6 +12,10 @@
 // privacy noise. The privacy claim rests on one fact checked in exact integers,
 // sum m_j^2 <= D^2; no floating-point result enters it.
 //
+// With [Literal.Adaptive] every report also tells, inside the same bound and the
+// same charge, whether its update was clipped, and [Params.NextClippingNorm]
+// follows a quantile of the norms.
+//
 // What this package does not do: it holds no budget (package ledger), draws no
 // sealing noise (secagg), trains nothing, and claims no amplification by
 // sampling.

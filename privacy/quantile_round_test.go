@@ -157,3 +157,24 @@ func TestAdaptiveCountsGroupsTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestAdaptiveAccuracy: a whole round with an indicator decodes to the mean, with
+// the noise of z_delta and no more but rounding: within 6 standard errors, false
+// alarm below 10^-8; the seed is fixed.
+func TestAdaptiveAccuracy(t *testing.T) {
+	l := adaptive(3000)
+	l.NoiseMultiplier, l.MinBatchSize = 1.5, 40
+	p := mustParams(t, l)
+	r, err := privacytest.SimulateMean("adaptive", p, 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of the central mechanism's: D gamma/C for the grid, rounding 1/4 at most.
+	s := p.LocalStdDev()
+	low := float64(p.Sensitivity()) / p.Grid() / p.ClippingNorm()
+	high := low * math.Sqrt(1+0.25/(s*s))
+	t.Logf("ratio %.4f +- %.4f, between %.4f and %.4f without sampling", r.Ratio, r.RatioStdErr, low, high)
+	if r.Wraps != 0 || r.Ratio < low-6*r.RatioStdErr || r.Ratio > high+6*r.RatioStdErr {
+		t.Errorf("ratio %.4f +- %.4f, want %.4f to %.4f; %d wraps", r.Ratio, r.RatioStdErr, low, high, r.Wraps)
+	}
+}
