@@ -105,6 +105,43 @@ func TestReportJSON(t *testing.T) {
 	}
 }
 
+func TestParseQuery(t *testing.T) {
+	for _, c := range readShared(t).Accounting {
+		text, err := json.Marshal(map[string]any{"event": c.Event, "relation": c.Relation, "delta": c.Delta, "id": c.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := accountant.ParseQuery(text)
+		if err != nil || q.Relation != c.Relation || q.Delta != c.Delta || q.Event.Type != c.event(t).Type {
+			t.Errorf("%s: %+v, %v", c.ID, q, err)
+		}
+	}
+	const event = `"event":{"type":"gaussian","noise_multiplier":1}`
+	for _, text := range []string{
+		``, `{}`, `null`, `[]`, `{` + event + `}`, `{` + event + `,"relation":"zero_out"}`, `{` + event + `,"delta":0.1}`,
+		`{` + event + `,"relation":"other","delta":0.1}`, `{` + event + `,"relation":"zero_out","delta":0}`,
+		`{` + event + `,"relation":"zero_out","delta":"0.1"}`, `{` + event + `,"relation":"zero_out","delta":0.1} x`,
+		`{"event":null,"relation":"zero_out","delta":0.1}`,
+		`{"event":{"type":"gaussian","noise_multiplier":1,"note":1},"relation":"zero_out","delta":0.1}`,
+	} {
+		if _, err := accountant.ParseQuery([]byte(text)); !errors.Is(err, accountant.ErrEvent) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := accountant.ParseQuery(make([]byte, 16<<20+1)); !errors.Is(err, accountant.ErrEvent) {
+		t.Errorf("a long text: %v", err)
+	}
+}
+
+func FuzzParseQuery(f *testing.F) {
+	f.Add([]byte(`{"event":{"type":"gaussian","noise_multiplier":1},"relation":"zero_out","delta":0.1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if q, err := accountant.ParseQuery(data); err == nil && q.Event.Validate() != nil {
+			t.Fatalf("%s is accepted", data)
+		}
+	})
+}
+
 func TestStepCounts(t *testing.T) {
 	for _, text := range []string{`{"type":"tree","noise_multiplier":2,"step_counts":7}`, `{"type":"tree","noise_multiplier":2,"step_counts":[7,3]}`} {
 		e, err := accountant.ParseEvent([]byte(text))

@@ -32,6 +32,46 @@ func ParseEvent(data []byte) (Event, error) {
 	return e, nil
 }
 
+// Query is one question to the accountants, in the form of the project's known
+// answers.
+type Query struct {
+	Event    Event
+	Relation NeighboringRelation
+	Delta    float64
+}
+
+// ParseQuery reads an object with event, relation and delta from JSON. The
+// event is read as strictly as by [ParseEvent]; other fields of the
+// object, such as a name or an expected answer, are ignored, because they say
+// nothing about what was released.
+func ParseQuery(data []byte) (Query, error) {
+	if len(data) > maxJSON {
+		return Query{}, fmt.Errorf("%w: %d bytes, want at most %d", ErrEvent, len(data), maxJSON)
+	}
+	var raw struct {
+		Event    json.RawMessage      `json:"event"`
+		Relation *NeighboringRelation `json:"relation"`
+		Delta    *float64             `json:"delta"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return Query{}, fmt.Errorf("%w: %v", ErrEvent, err)
+	}
+	if raw.Event == nil || raw.Relation == nil || raw.Delta == nil {
+		return Query{}, fmt.Errorf("%w: want event, relation and delta", ErrEvent)
+	}
+	e, err := ParseEvent(raw.Event)
+	if err != nil {
+		return Query{}, err
+	}
+	if err := checkDelta(*raw.Delta); err != nil {
+		return Query{}, err
+	}
+	if _, err := newCurve(nil, *raw.Relation); err != nil {
+		return Query{}, err
+	}
+	return Query{Event: e, Relation: *raw.Relation, Delta: *raw.Delta}, nil
+}
+
 // StepCounts are the numbers of leaves of one or more trees. In JSON a single
 // number stands for a list of one.
 type StepCounts []int64

@@ -1,6 +1,7 @@
 package accountant_test
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -107,6 +108,33 @@ func TestExactGaussianFormula(t *testing.T) {
 			t.Fatalf("mu %v: epsilon %v has delta %v, want %v", mu, eps, got, delta)
 		}
 	})
+}
+
+// TestOneSampledStep: the closed form of one step, at 30 digits, is between
+// the bounds, for delta down to 1e-16.
+func TestOneSampledStep(t *testing.T) {
+	data, err := os.ReadFile("testdata/onestep.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v struct {
+		Cases []struct{ Q, S, Delta, Eps float64 }
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Cases) != 40 {
+		t.Fatalf("%d cases, want 40", len(v.Cases))
+	}
+	for i, c := range v.Cases {
+		if testing.Short() && i%8 != 0 {
+			continue
+		}
+		low, high := bounds(t, accountant.AddRemove, c.Delta, poisson(c.Q, gaussian(c.S)))
+		if low > c.Eps*(1+1e-9)+1e-12 || high < c.Eps*(1-1e-9)-1e-12 || high-low > 0.01*math.Max(c.Eps, 1e-3) {
+			t.Errorf("%+v: %v to %v", c, low, high)
+		}
+	}
 }
 
 // TestRandomizedResponseByEnumeration: all outcomes of a composition.
