@@ -96,7 +96,10 @@ func TestSharedRDP(t *testing.T) {
 // TestSharedReports: what Judge says. RDP is that of dp_accounting at all
 // orders; the truth is between the bounds of PLD, and they are close.
 func TestSharedReports(t *testing.T) {
-	for _, c := range readShared(t).Accounting {
+	for i, c := range readShared(t).Accounting {
+		if testing.Short() && i%4 != 0 {
+			continue
+		}
 		r, err := accountant.Judge(c.event(t), c.Relation, c.Delta)
 		if err != nil {
 			t.Errorf("%s %s: %v", c.ID, c.Family, err)
