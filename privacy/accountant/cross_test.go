@@ -12,7 +12,8 @@ import (
 )
 
 // drawnCase is a random case of testdata/crosscheck.py, judged by
-// dp_accounting: RDP at its default orders, PLD pessimistic at 2e-4.
+// dp_accounting: RDP at its default orders, PLD pessimistic at 2e-4, or 5e-5
+// where epsilon is small.
 type drawnCase struct {
 	Family   string
 	Event    json.RawMessage
