@@ -103,6 +103,35 @@ func TestConspiracy(t *testing.T) {
 	}
 }
 
+// A receipt may only name votes for its own list and checkpoint.
+func TestVotesForAnother(t *testing.T) {
+	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2, 3)
+	r, c := f.rounds[0], f.receipt(t, 0)
+	other := schema.HashModel([]byte("other"))
+	for name, vote := range map[string]schema.Vote{
+		"list":       {Version: schema.Version, RoundID: r.ID, Index: 2, Manifest: schema.ManifestID{Digest: other}, Checkpoint: c.Checkpoint},
+		"checkpoint": {Version: schema.Version, RoundID: r.ID, Index: 2, Manifest: c.Manifest, Checkpoint: other},
+	} {
+		x, err := schema.SignBody(vote, f.Members[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		lie := c
+		lie.Votes = slices.Clone(c.Votes)
+		lie.Votes[2] = x.ID()
+		store := overlay{f.with(pipeline.ReceiptKey(r.Name), sign(t, f, lie)), pipeline.VoteKey(r.Name, 2), x.Bytes()}
+		f.wantFlaw(t, name, store, auditor.Options{}, pipeline.VoteKey(r.Name, 2))
+	}
+	x, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: 3, Manifest: schema.ManifestID{Digest: other}, Checkpoint: other}, f.Members[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Votes = c.Votes[:3] // the fourth voted for a list that was not certified
+	f.Replace(pipeline.VoteKey(r.Name, 3), func([]byte) []byte { return x.Bytes() })
+	f.Replace(pipeline.ReceiptKey(r.Name), func([]byte) []byte { return sign(t, f, c) })
+	f.wantNote(t, "another list", "a vote for another list")
+}
+
 // A decryptor that votes for a report that it refused is noted.
 func TestChangedMind(t *testing.T) {
 	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)

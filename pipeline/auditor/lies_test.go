@@ -75,7 +75,10 @@ func TestLyingReceipt(t *testing.T) {
 		c := f.receipt(t, 0)
 		c.Votes, c.Answers = slices.Clone(c.Votes), slices.Clone(c.Answers)
 		lie(&c)
-		object := "000000000001-0/"
+		object := "000000000001-0/receipt.json"
+		if strings.Contains(name, "size") {
+			object = "000000000001-0/aggregate/"
+		}
 		f.wantFlaw(t, name, f.with(pipeline.ReceiptKey(n), sign(t, f, c)), auditor.Options{}, object)
 	}
 	for name, lie := range map[string]struct {
@@ -229,6 +232,30 @@ func TestOtherAggregate(t *testing.T) {
 	rep, err := auditor.Audit(ctx, publish(func(a *arrowipc.Aggregate) { a.Meta[arrowipc.MetaEpsilon] = "77" }), schema.NewPublicKey(f.Owner), auditor.Options{})
 	if err != nil || len(rep.Notes) != 1 || !strings.Contains(rep.Notes[0].Text, "77") {
 		t.Errorf("error %v, notes %v, want one about epsilon", err, rep.Notes)
+	}
+}
+
+// A check under another name than it states, though well signed, is a flaw.
+func TestMisplacedCheck(t *testing.T) {
+	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)
+	r := f.rounds[0]
+	list, err := pipeline.ListCandidates(ctx, f.Store, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(c *schema.Check){
+		"index": func(c *schema.Check) { c.Index = 2 },
+		"list":  func(c *schema.Check) { c.Candidates = schema.HashModel(nil) },
+		"round": func(c *schema.Check) { c.RoundID.Digest = schema.HashModel(nil) },
+	} {
+		c := schema.Check{Version: schema.Version, RoundID: r.ID, Index: 1, Candidates: list[0], Refused: []schema.Refusal{}}
+		change(&c)
+		x, err := schema.SignBody(c, f.Members[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := pipeline.CheckKey(r.Name, list[0], 1)
+		f.wantFlaw(t, name, f.with(key, x.Bytes()), auditor.Options{}, key)
 	}
 }
 

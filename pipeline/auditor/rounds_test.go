@@ -205,6 +205,10 @@ func TestOtherOwners(t *testing.T) {
 	other := play(t, pipelinetest.Task(8), 0)
 	f.Put(pipeline.TaskKey(other.TaskID), other.Get(pipeline.TaskKey(other.TaskID)))
 	f.wantNote(t, "two owners", "another privacy owner")
+	key := pipeline.TaskKey(other.TaskID)
+	signed := f.Get(key)
+	signed[len(signed)-5] ^= 1 // in the signature
+	f.wantFlaw(t, "a broken signature", f.with(key, signed), auditor.Options{}, key)
 	f.wantFlaw(t, "asked for", f.Store, auditor.Options{Task: &other.TaskID}, other.TaskID.String())
 	if _, err := auditor.Audit(ctx, other.Store, schema.NewPublicKey(f.Owner), auditor.Options{}); !errors.Is(err, auditor.ErrNothing) {
 		t.Errorf("error %v, want ErrNothing", err)

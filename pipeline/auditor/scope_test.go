@@ -1,6 +1,7 @@
 package auditor_test
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -95,6 +96,22 @@ func TestAccountantsAgree(t *testing.T) {
 		if !(*ideal.Lower <= ideal.Epsilon && ideal.Epsilon <= rdp.Epsilon && rdp.Epsilon <= orders.Epsilon*(1+1e-12) && orders.Epsilon <= 1.25*ideal.Epsilon) {
 			t.Errorf("epoch %d: rdp %g, at orders %g, ideal %g to %g", c.Epoch, rdp.Epsilon, orders.Epsilon, *ideal.Lower, ideal.Epsilon)
 		}
+	}
+}
+
+// An accountant whose bound another one disproves ends the audit: nobody can tell which is wrong.
+func TestAccountantsContradict(t *testing.T) {
+	lower := 2.0
+	scope := func(rdp float64) *auditor.Scope {
+		return &auditor.Scope{Charges: []auditor.Charge{{After: []auditor.Account{
+			{Accountant: "rdp", Epsilon: rdp}, {Accountant: "pld", Epsilon: 2.1, Lower: &lower, Ideal: true},
+		}}}}
+	}
+	if err := auditor.Agree(scope(2.2), "object"); err != nil {
+		t.Error(err)
+	}
+	if err := auditor.Agree(scope(1.9), "object"); !errors.Is(err, auditor.ErrFlaw) || !strings.Contains(err.Error(), "object") {
+		t.Errorf("error %v, want a flaw", err)
 	}
 }
 
