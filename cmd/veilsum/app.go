@@ -37,9 +37,11 @@ func (a *app) rootCommand() *cobra.Command {
 gather: each seals one message, a committee opens only the noisy sum of one
 list, and the privacy budget is charged before anything is opened.
 
-Try "veilsum demo" first. A job is: task new, committee init, fleet enroll,
-round open, client seal, round close, committee check, round propose,
-committee vote, committee answer, batch sum, round collect.`,
+Try "veilsum demo" first. A job is: key new (owner, collector, authority),
+committee init (each member), task new, committee init --epochs (each member),
+fleet enroll; then for each round: round open, client seal (each vehicle),
+round close, committee check, round propose, committee vote, committee answer
+(each member), batch sum, round collect.`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Args:              noSubcommand,
@@ -121,11 +123,12 @@ func (a *app) watchStatus() (stop func()) {
 
 // finish prints the error, if any, and returns the exit status.
 func (a *app) finish(ctx context.Context, err error) int {
-	a.out.Done()
+	if failed := a.out.Done(); err == nil && failed != nil {
+		err = fmt.Errorf("write the result: %w", failed)
+	}
 	if err == nil {
 		return a.code
 	}
-	a.choosePrinter()
 	code, hint := explain(ctx, err)
 	a.out.Fail(err, hint, code)
 	return code

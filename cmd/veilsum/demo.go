@@ -81,6 +81,9 @@ type demoRun struct {
 func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	d := &demoRun{app: a, flags: f, started: time.Now()}
 	if err := d.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = withHint(err, "the demo does not resume: start again with --force or another --out")
+		}
 		return err
 	}
 	defer d.world.close()
@@ -219,6 +222,6 @@ func (d *demoRun) openStore() error {
 		d.storeURL = "file:" + filepath.Join(d.flags.out, "store")
 	}
 	var err error
-	d.store, err = openStore(d.storeURL, dir.WithoutSync())
+	d.store, err = createStore(d.storeURL, dir.WithoutSync())
 	return err
 }

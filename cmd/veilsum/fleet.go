@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -43,7 +44,8 @@ func (a *app) fleetEnrollCommand() *cobra.Command {
 new enrollment snapshot and prints "PSEUDONYM PUBLIC-KEY" for each, then the
 snapshot's root, which "round open" takes. Keys come as arguments, one a line
 on standard input with "-", or are made with --new N, each vehicle in its own
-directory below --out (for trials: a real vehicle makes its own key).`,
+directory below --out (for trials: a real vehicle makes its own key with
+"client init" and then learns its pseudonym).`,
 		`  veilsum fleet enroll --new 10 --out vehicles --key authority.pem --store file:./store --task $TASK --owner owner.pub`,
 		cobra.ArbitraryArgs, func(ctx context.Context, args []string) error { return a.fleetEnroll(ctx, f, args) }))
 	c.Flags().IntVar(&f.create, "new", 0, "make this many vehicles with keys of their own")
@@ -66,8 +68,16 @@ func (a *app) fleetEnroll(ctx context.Context, f *fleetFlags, args []string) err
 	if err != nil {
 		return err
 	}
-	added := make([]schema.Enrolled, 0, len(keys)+f.create)
+	key, err := f.authority(o) // before any vehicle is made
+	if err != nil {
+		return err
+	}
+	added, known := make([]schema.Enrolled, 0, len(keys)+f.create), last.byKey()
 	for _, k := range keys {
+		if e, ok := known[k]; ok {
+			a.out.Info("%s is enrolled as %s already", k, e.ID)
+			continue
+		}
 		e := schema.Enrolled{Key: k}
 		if _, err := rand.Read(e.ID[:]); err != nil {
 			return err
@@ -81,7 +91,23 @@ func (a *app) fleetEnroll(ctx context.Context, f *fleetFlags, args []string) err
 		}
 		added = append(added, e)
 	}
-	return a.sign(ctx, f, o, last, append(slices.Clone(last.vehicles()), added...), added)
+	if len(added) == 0 {
+		a.out.Result(newFleetResult(last.snap, nil))
+		return nil
+	}
+	return a.sign(ctx, o, last, append(slices.Clone(last.vehicles()), added...), added, key)
+}
+
+// authority reads the key and compares it with the task's.
+func (f *fleetFlags) authority(o *opened) (ed25519.PrivateKey, error) {
+	key, err := readKeyFile(f.key)
+	if err != nil {
+		return nil, err
+	}
+	if own := schema.NewPublicKey(key); own != o.plan.Task.Authority {
+		return nil, usage("the task's authority is %s, the key file is of %s", o.plan.Task.Authority, own)
+	}
+	return key, nil
 }
 
 func (a *app) enrollees(args []string) ([]schema.PublicKey, error) {
@@ -111,6 +137,14 @@ func (s fleetState) vehicles() []schema.Enrolled {
 		return nil
 	}
 	return s.snap.Vehicles()
+}
+
+func (s fleetState) byKey() map[schema.PublicKey]schema.Enrolled {
+	m := map[schema.PublicKey]schema.Enrolled{}
+	for _, e := range s.vehicles() {
+		m[e.Key] = e
+	}
+	return m
 }
 
 func (s fleetState) serial() uint64 {
@@ -163,14 +197,7 @@ func newestSnapshot(ctx context.Context, s storage.Store, p *pipeline.Plan) (*sc
 	return newest, nil
 }
 
-func (a *app) sign(ctx context.Context, f *fleetFlags, o *opened, last fleetState, vehicles, changed []schema.Enrolled) error {
-	key, err := readKeyFile(f.key)
-	if err != nil {
-		return err
-	}
-	if own := schema.NewPublicKey(key); own != o.plan.Task.Authority {
-		return usage("the task's authority is %s, the key file is of %s", o.plan.Task.Authority, own)
-	}
+func (a *app) sign(ctx context.Context, o *opened, last fleetState, vehicles, changed []schema.Enrolled, key ed25519.PrivateKey) error {
 	snap, err := schema.NewSnapshot(o.plan.Task.Scope.ID(), last.serial()+1, vehicles, key)
 	if err != nil {
 		return usage("%w", err)
@@ -225,6 +252,10 @@ func (a *app) fleetRevoke(ctx context.Context, f *fleetFlags, args []string) err
 	if err != nil {
 		return err
 	}
+	key, err := f.authority(o)
+	if err != nil {
+		return err
+	}
 	rest := slices.Clone(last.vehicles())
 	var gone []schema.Enrolled
 	for _, w := range args {
@@ -238,7 +269,7 @@ func (a *app) fleetRevoke(ctx context.Context, f *fleetFlags, args []string) err
 		}
 		gone, rest = append(gone, rest[i]), slices.Delete(rest, i, i+1)
 	}
-	return a.sign(ctx, f, o, last, rest, gone)
+	return a.sign(ctx, o, last, rest, gone, key)
 }
 
 func (a *app) fleetListCommand() *cobra.Command {

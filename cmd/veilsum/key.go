@@ -24,9 +24,9 @@ func (a *app) keyCommand() *cobra.Command {
 	var force bool
 	create := verb("new FILE", "Make a signing key", `Makes an Ed25519 key for the privacy owner, the collector or the enrollment
 authority, writes it to FILE (PEM, mode 0600) and prints the public key. The
-committee's keys are made by "committee init", vehicles' by "fleet enroll --new".
+committee's keys are made by "committee init", a vehicle's by "client init".
 Keep the three keys with three people: whoever holds two of them can do more than either.`,
-		"  veilsum key new owner.pem", cobra.ExactArgs(1), func(_ context.Context, args []string) error {
+		"  veilsum key new owner.pem > owner.pub", cobra.ExactArgs(1), func(_ context.Context, args []string) error {
 			key, err := newKeyFile(args[0], force)
 			if err != nil {
 				return err
@@ -100,6 +100,9 @@ func readPublic(s string) (schema.PublicKey, error) {
 	b, err := os.ReadFile(s)
 	if err != nil {
 		return p, fmt.Errorf("%.40q is neither a public key of 64 hexadecimal digits nor a readable file", s)
+	}
+	if strings.Contains(string(b), pemType) {
+		return p, &usageError{err: fmt.Errorf("file %s holds a private key", s), hint: "\"veilsum key show " + s + "\" prints the public one"}
 	}
 	if err := p.UnmarshalText([]byte(strings.TrimSpace(string(b)))); err != nil {
 		return p, fmt.Errorf("file %s: %w", s, err)

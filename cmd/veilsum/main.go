@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -21,6 +22,8 @@ func main() {
 // run is main without the process: it returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := newApp(stdin, stdout, stderr)
+	a.json = slices.Contains(args, "--json") // also for mistakes that end the parsing of flags
+	a.choosePrinter()
 	root := a.rootCommand()
 	root.SetArgs(args)
 	stop := a.watchStatus()

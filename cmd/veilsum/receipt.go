@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/aggregator"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -81,19 +83,24 @@ func checkAggregate(b []byte, rec schema.Receipt) error {
 type statusResult struct {
 	RoundID    schema.RoundID `json:"round_id"`
 	ModelHash  schema.Digest  `json:"model_hash"`
+	Deadline   int64          `json:"deadline"`
 	KeyExpiry  int64          `json:"key_expiry"`
 	Reports    int            `json:"reports"`
+	Frozen     int            `json:"reports_frozen"`   // in the candidate list
+	Proposed   int            `json:"reports_proposed"` // in the manifest
 	Candidates int            `json:"candidate_lists"`
 	Checks     []int          `json:"checks"` // decryptors
 	Manifests  int            `json:"manifests"`
 	Votes      []int          `json:"votes"`
 	Answers    []int          `json:"answers"`
 	Receipt    string         `json:"receipt"` // committed, void, or empty
+	Reason     string         `json:"reason,omitempty"`
+	Partials   int            `json:"partial_sums"`
 	State      string         `json:"state"`
 }
 
 func newStatus(ctx context.Context, o *opened, r *pipeline.Round) (*statusResult, error) {
-	s := &statusResult{RoundID: r.ID, ModelHash: r.Descriptor.ModelHash, KeyExpiry: r.Descriptor.KeyExpiry, Checks: []int{}, Votes: []int{}, Answers: []int{}}
+	s := &statusResult{RoundID: r.ID, ModelHash: r.Descriptor.ModelHash, Deadline: r.Descriptor.Deadline, KeyExpiry: r.Descriptor.KeyExpiry, Checks: []int{}, Votes: []int{}, Answers: []int{}}
 	reports, err := pipeline.ListReports(ctx, o.store, r.Name)
 	if err != nil {
 		return nil, err
@@ -104,7 +111,7 @@ func newStatus(ctx context.Context, o *opened, r *pipeline.Round) (*statusResult
 	}
 	rec, err := pipeline.LoadReceipt(ctx, o.store, r)
 	if err == nil {
-		s.Receipt = rec.Status
+		s.Receipt, s.Reason = rec.Status, rec.Reason
 	} else if !errors.Is(err, storage.ErrNotExist) {
 		return nil, err
 	}
@@ -118,8 +125,12 @@ func (s *statusResult) committee(ctx context.Context, store storage.Store, r *pi
 		return err
 	}
 	s.Candidates = len(lists)
-	if len(lists) > 0 {
-		checks, err := pipeline.LoadChecks(ctx, store, r, lists[0])
+	frozen, n, err := pipeline.FrozenCandidates(ctx, store, r)
+	if err != nil {
+		return err
+	}
+	if s.Frozen = n; n > 0 {
+		checks, err := pipeline.LoadChecks(ctx, store, r, frozen)
 		if err != nil {
 			return err
 		}
@@ -130,6 +141,18 @@ func (s *statusResult) committee(ctx context.Context, store storage.Store, r *pi
 		return err
 	}
 	s.Manifests = len(manifests)
+	if len(manifests) > 0 {
+		m, err := pipeline.LoadManifest(ctx, store, r, manifests[0])
+		if err != nil {
+			return err
+		}
+		s.Proposed = len(m.Reports)
+	}
+	partials, err := aggregator.List(ctx, store, r)
+	if err != nil {
+		return err
+	}
+	s.Partials = len(partials)
 	votes, err := pipeline.LoadVotes(ctx, store, r)
 	if err != nil {
 		return err
@@ -160,23 +183,44 @@ func (s *statusResult) next(r *pipeline.Round) string {
 	t := r.Task.Committee.Threshold
 	switch {
 	case s.Receipt != "":
-		return "ended: " + s.Receipt
-	case s.Candidates == 0:
+		return strings.TrimSuffix("ended: "+s.Receipt+", "+s.Reason, ", ")
+	case s.Frozen == 0:
 		return fmt.Sprintf("open: waits for reports (at least %d) and \"round close\"", r.Task.Batch.Min)
 	case len(s.Checks) < t:
-		return fmt.Sprintf("closed: waits for %d checks", t)
+		return fmt.Sprintf("closed: waits for %d more checks", t-len(s.Checks))
 	case s.Manifests == 0:
 		return "checked: waits for \"round propose\""
 	case len(s.Votes) < t:
-		return fmt.Sprintf("proposed: waits for %d votes", t)
+		return fmt.Sprintf("proposed: waits for %d more votes", t-len(s.Votes))
 	case len(s.Answers) < t:
-		return fmt.Sprintf("voted: waits for %d answers", t)
+		return fmt.Sprintf("voted: waits for %d more answers", t-len(s.Answers))
 	}
 	return "answered: waits for \"round collect\""
 }
 
 // Text implements ui.Result.
 func (s *statusResult) Text() string {
-	return fmt.Sprintf("%s\nround     %s\nmodel     %s\nreports   %d complete\nchecks    %v\nvotes     %v\nanswers   %v\n",
-		s.State, s.RoundID, s.ModelHash, s.Reports, s.Checks, s.Votes, s.Answers)
+	b := &strings.Builder{}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(b, "%-9s "+format+"\n", append([]any{name}, args...)...)
+	}
+	fmt.Fprintln(b, s.State)
+	line("round", "%s", s.RoundID)
+	line("model", "%s", s.ModelHash)
+	line("deadline", "%s (advice); keys expire %s", utc(s.Deadline), utc(s.KeyExpiry))
+	line("reports", "%d complete, %d in the frozen list, %d in the proposed one", s.Reports, s.Frozen, s.Proposed)
+	line("partials", "%d", s.Partials)
+	line("checks", "%s", decryptors(s.Checks))
+	line("votes", "%s", decryptors(s.Votes))
+	line("answers", "%s", decryptors(s.Answers))
+	return b.String()
+}
+
+func utc(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+
+func decryptors(list []int) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return "decryptors " + strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ", "), "[]")
 }

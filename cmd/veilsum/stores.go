@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -18,9 +18,29 @@ import (
 	"github.com/veilsum/veilsum/storage/s3"
 )
 
-// openStore opens a directory ("file:PATH" or a path) or an S3 bucket ("s3://BUCKET/PREFIX?endpoint=HOST:PORT").
-// options are for the directory.
-func openStore(raw string, options ...dir.Option) (storage.Store, error) {
+// openStore opens a store that exists: a mistyped directory must not look like
+// an empty store.
+func openStore(raw string) (storage.Store, error) {
+	if path, ok := directory(raw); ok && path != "" && !strings.HasPrefix(path, "//") {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return nil, withHint(fmt.Errorf("no store at %s", path), "check --store; \"veilsum task new\" makes a store")
+		}
+	}
+	return createStore(raw)
+}
+
+// directory returns the path of a directory store, taken literally.
+func directory(raw string) (path string, ok bool) {
+	if path, ok := strings.CutPrefix(raw, "file:"); ok {
+		return path, true
+	}
+	return raw, !strings.Contains(raw, ":")
+}
+
+// createStore opens a directory ("file:PATH" or a path), made if absent, or an
+// S3 bucket ("s3://BUCKET/PREFIX?endpoint=HOST:PORT"). options are for the directory.
+func createStore(raw string, options ...dir.Option) (storage.Store, error) {
+	path, isDir := directory(raw)
 	switch {
 	case raw == "":
 		return nil, &usageError{err: fmt.Errorf("--store is required"), hint: "--store file:DIR or --store s3://BUCKET/PREFIX?endpoint=HOST:PORT, or set VEILSUM_STORE"}
@@ -30,16 +50,10 @@ func openStore(raw string, options ...dir.Option) (storage.Store, error) {
 			return nil, &usageError{err: err, hint: "s3://BUCKET/PREFIX?endpoint=HOST:PORT&tls=true&region=REGION; credentials come from the environment"}
 		}
 		return s3.Open(config)
-	case strings.HasPrefix(raw, "file:"):
-		u, err := url.Parse(raw)
-		if err != nil {
-			return nil, usage("--store: %w", err)
-		}
-		return dir.Open(u.Opaque+u.Path, options...)
-	case strings.Contains(raw, "://"):
-		return nil, usage("--store %q: want file:DIR or s3://BUCKET", raw)
+	case isDir && path != "" && !strings.HasPrefix(path, "//"):
+		return dir.Open(path, options...)
 	}
-	return dir.Open(raw, options...)
+	return nil, &usageError{err: fmt.Errorf("--store %q: want file:DIR or s3://BUCKET", raw), hint: "a directory is file:DIR with one colon, or its path: file:./store"}
 }
 
 // taskFlags name a task in a store, and the privacy owner's key that pins it.
@@ -69,11 +83,11 @@ type opened struct {
 }
 
 func (f *taskFlags) open(ctx context.Context) (*opened, error) {
-	s, err := openStore(f.store)
+	id, owner, err := f.ids()
 	if err != nil {
 		return nil, err
 	}
-	id, owner, err := f.ids()
+	s, err := openStore(f.store)
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +99,17 @@ func (f *taskFlags) open(ctx context.Context) (*opened, error) {
 }
 
 func (f *taskFlags) ids() (id schema.TaskID, owner schema.PublicKey, err error) {
+	if f.task == "" {
+		return id, owner, &usageError{err: errors.New("--task is required"), hint: `"veilsum task new" printed the TaskID; or set VEILSUM_TASK`}
+	}
 	id.Digest, err = schema.ParseDigest(f.task)
 	if err != nil {
 		return id, owner, &usageError{err: fmt.Errorf("--task %q: %w", f.task, err), hint: `"veilsum task new" printed it`}
 	}
 	owner, err = readPublic(f.owner)
+	if u := (*usageError)(nil); errors.As(err, &u) {
+		return id, owner, &usageError{err: fmt.Errorf("--owner: %w", u.err), hint: u.hint}
+	}
 	if err != nil {
 		return id, owner, &usageError{err: fmt.Errorf("--owner: %w", err), hint: "the privacy owner's public key, which you got on a way you trust; never take it from the store"}
 	}

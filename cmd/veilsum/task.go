@@ -92,14 +92,18 @@ func (a *app) publishTask(ctx context.Context, f *taskNewFlags, signed schema.Si
 	if f.dryRun {
 		return a.showPlan(p, id)
 	}
-	s, err := openStore(f.store)
+	s, err := createStore(f.store)
 	if err != nil {
 		return err
 	}
 	if _, err := s.PutOnce(ctx, pipeline.TaskKey(id), signed.Bytes()); err != nil {
 		return err
 	}
-	for _, w := range planWarnings(p) {
+	r, err := newPlanResult(p, id)
+	if err != nil {
+		return err
+	}
+	for _, w := range r.Warnings {
 		a.out.Warn("%s", w)
 	}
 	a.out.Result(taskResult{TaskID: id, Owner: signed.Body.Owner})

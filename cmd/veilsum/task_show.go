@@ -41,17 +41,24 @@ func newPlanResult(p *pipeline.Plan, id schema.TaskID) (*planResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	warnings := planWarnings(p)
+	if rounds == 0 {
+		warnings = append(warnings, fmt.Sprintf("one round costs epsilon %.4g, more than the whole budget of %.4g: nothing can ever be opened; raise noise_multiplier", g.Epsilon, float64(p.Task.Scope.Epsilon)))
+	}
 	size := int64(p.Secagg.Blocks())*int64(p.Secagg.BlockBytes()) + int64(p.Secagg.HeaderObjectBytes())
 	return &planResult{
 		TaskID: id, Task: p.Task, Blocks: p.Secagg.Blocks(), Bits: p.Secagg.Bits(), ReportBytes: size,
 		BitsValue: 8 * float64(size) / float64(p.Secagg.Values()), Capacity: p.Privacy.RequiredHalfModulus(p.Secagg.N()),
-		Round: g, Rounds: rounds, Warnings: planWarnings(p),
+		Round: g, Rounds: rounds, Warnings: warnings,
 	}, nil
 }
 
 // planWarnings says what a task's author should know before signing it.
 func planWarnings(p *pipeline.Plan) []string {
 	w := []string{}
+	if t := p.Task; t.Owner == t.Collector || t.Owner == t.Authority || t.Collector == t.Authority {
+		w = append(w, "owner, collector and authority are not three different keys: whoever holds two roles can do more than either")
+	}
 	if !p.Secagg.Suite().PostQuantum() {
 		w = append(w, "suite 2 is not post-quantum: whoever records reports today may open them with a future quantum computer")
 	}

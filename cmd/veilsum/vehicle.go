@@ -44,15 +44,21 @@ func initVehicle(dir string, id schema.VehicleID) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	return key, writeVehicle(dir, vehicleConfig{ID: id})
+}
+
+// writeVehicle writes the configuration with a fresh device secret.
+func writeVehicle(dir string, v vehicleConfig) error {
 	var secret [32]byte
 	if _, err := rand.Read(secret[:]); err != nil {
-		return nil, err
+		return err
 	}
-	b, err := json.MarshalIndent(vehicleConfig{ID: id, DeviceSecret: hex.EncodeToString(secret[:])}, "", "  ")
+	v.DeviceSecret = hex.EncodeToString(secret[:])
+	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return key, writeFile(filepath.Join(dir, vehicleFile), append(b, '\n'), 0o600, false)
+	return writeFile(filepath.Join(dir, vehicleFile), append(b, '\n'), 0o600, false)
 }
 
 type clientFlags struct {
@@ -65,7 +71,7 @@ type clientFlags struct {
 }
 
 func (a *app) clientCommand() *cobra.Command {
-	return noun("client", "A vehicle's side of a round", a.clientSealCommand(), a.clientUploadCommand())
+	return noun("client", "A vehicle's side of a round", a.clientInitCommand(), a.clientSealCommand(), a.clientUploadCommand())
 }
 
 func (a *app) clientSealCommand() *cobra.Command {
@@ -118,6 +124,9 @@ func readVehicle(dir string) (client.Identity, client.Floor, error) {
 		return client.Identity{}, client.Floor{}, withHint(err, `--state is a vehicle's directory, as "fleet enroll --new" makes them`)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, vehicleFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return client.Identity{}, client.Floor{}, withHint(err, `"veilsum client init --id PSEUDONYM" writes it once the authority has enrolled the vehicle`)
+	}
 	if err != nil {
 		return client.Identity{}, client.Floor{}, err
 	}
@@ -156,7 +165,13 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 		return err
 	}
 	defer dir.Close()
+	if err := f.welcome(ctx, o); err != nil {
+		return err
+	}
 	sealed, err := c.Seal(ctx, o.store, o.id, f.epoch, client.Update{Values: values, ModelHash: collector.HashModel(model)})
+	if errors.Is(err, client.ErrEpoch) && f.waiting(c) {
+		return withHint(err, "this vehicle's report waits in the outbox: \"veilsum client upload\" sends it")
+	}
 	if err != nil {
 		return err
 	}
@@ -172,6 +187,37 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 	}
 	a.out.Result(res)
 	return nil
+}
+
+// welcome refuses a report that could not count: sealing it would spend the
+// vehicle's turn in this epoch for nothing.
+func (f *clientFlags) welcome(ctx context.Context, o *opened) error {
+	id, _, err := readVehicle(f.state)
+	if err != nil {
+		return err
+	}
+	lane := schema.LaneOf(o.id, f.epoch, id.ID, o.plan.Task.Batch.Lanes)
+	r, err := pipeline.LoadRound(ctx, o.store, o.plan, pipeline.RoundName{Task: o.id, Epoch: f.epoch, Lane: lane})
+	if err != nil {
+		return err
+	}
+	if key, ok := r.Snapshot.Key(id.ID); !ok || key != schema.NewPublicKey(id.Key) {
+		return notEnrolled(id.ID)
+	}
+	if err := pipeline.Ended(ctx, o.store, r); err != nil {
+		return err
+	}
+	_, n, err := pipeline.FrozenCandidates(ctx, o.store, r)
+	if err == nil && n > 0 {
+		err = withHint(fmt.Errorf("round %s is closed: its list is frozen", r.Name), "wait for the next epoch")
+	}
+	return err
+}
+
+// waiting tells whether reports wait in the outbox.
+func (f *clientFlags) waiting(c *client.Client) bool {
+	files, err := c.Pending()
+	return err == nil && len(files) > 0
 }
 
 func (a *app) uploadProgress() func(done, total int64) {

@@ -34,8 +34,8 @@ type Printer interface {
 	Fail(err error, hint string, code int)
 	// Status prints the last progress in full, as asked for by SIGUSR1.
 	Status()
-	// Done removes a status line.
-	Done()
+	// Done removes a status line and returns the first error of standard output.
+	Done() error
 }
 
 // Result is an answer that can print itself for people.
@@ -54,6 +54,7 @@ type Text struct {
 	shown  bool
 	drawn  time.Time
 	prefix string
+	failed error // of standard output
 }
 
 // NewText returns a printer for people.
@@ -110,7 +111,9 @@ func (t *Text) Result(v Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
-	io.WriteString(t.out, v.Text())
+	if _, err := io.WriteString(t.out, v.Text()); err != nil && t.failed == nil {
+		t.failed = err
+	}
 }
 
 // Event implements Printer.
@@ -132,19 +135,21 @@ func (t *Text) Status() {
 }
 
 // Done implements Printer.
-func (t *Text) Done() {
+func (t *Text) Done() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
+	return t.failed
 }
 
 // JSON prints typed lines: {"type":"progress|info|warning|result|error", …}.
 // Everything goes to standard output, one object a line; fields are only ever added.
 type JSON struct {
-	mu    sync.Mutex
-	out   io.Writer
-	drawn time.Time
-	last  any
+	mu     sync.Mutex
+	out    io.Writer
+	drawn  time.Time
+	last   any
+	failed error // of standard output
 }
 
 // NewJSON returns a printer for programs.
@@ -169,7 +174,13 @@ func (j *JSON) emit(v any) {
 	if err != nil {
 		b = []byte(`{"type":"error","message":"cannot encode the result"}`)
 	}
-	j.out.Write(append(b, '\n'))
+	j.write(b)
+}
+
+func (j *JSON) write(line []byte) {
+	if _, err := j.out.Write(append(line, '\n')); err != nil && j.failed == nil {
+		j.failed = err
+	}
 }
 
 // Progress implements Printer; at most ten lines a second, and the last.
@@ -211,7 +222,7 @@ func (j *JSON) Event(kind string, v Result) {
 	if len(b) > 2 {
 		head = append(head, ',')
 	}
-	j.out.Write(append(append(head, b[1:]...), '\n'))
+	j.write(append(head, b[1:]...))
 }
 
 // Fail implements Printer.
@@ -231,4 +242,8 @@ func (j *JSON) Status() {
 }
 
 // Done implements Printer.
-func (*JSON) Done() {}
+func (j *JSON) Done() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.failed
+}
