@@ -250,7 +250,8 @@ func (s *scene) plant(a args) {
 		raw, id, err := res.Encode(s.round)
 		s.put(pipeline.PartialKey(n, id), raw, err)
 	case "junk":
-		s.put(strings.ReplaceAll(a["key"], "ROUND/", pipeline.RoundPrefix(n)), []byte("junk"), nil)
+		key := strings.ReplaceAll(a["key"], "ROUND/", pipeline.RoundPrefix(n))
+		s.put(strings.ReplaceAll(key, "LEDGER/", pipeline.LedgerPrefix(s.f.Task.Scope.ID())), []byte("junk"), nil)
 	default:
 		s.t.Fatal("object=" + a["object"])
 	}

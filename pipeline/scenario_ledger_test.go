@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -15,7 +16,8 @@ import (
 func init() {
 	for name, f := range map[string]func(*scene, args){
 		"ledger": (*scene).ledger, "keepledger": (*scene).keepLedger, "putledger": (*scene).putLedger,
-		"spoil": (*scene).spoil, "void": (*scene).void,
+		"spoil": (*scene).spoil, "spoilback": (*scene).spoilBack, "void": (*scene).void,
+		"hidevotes": (*scene).hideVotes, "showvotes": (*scene).show,
 	} {
 		commands[name] = f
 	}
@@ -128,6 +130,9 @@ func (s *scene) spoil(a args) {
 		key = pipeline.ReservationKey(s.f.Task.Scope.ID(), s.round.Name, s.manifests[a["reservation"]])
 	}
 	s.f.Replace(key, func(b []byte) []byte {
+		if _, again := s.hidden[key]; !again {
+			s.hidden[key] = slices.Clone(b)
+		}
 		switch a["how"] {
 		case "drop":
 			return nil
@@ -149,6 +154,20 @@ func (s *scene) spoil(a args) {
 		}
 		return b
 	})
+}
+
+// spoilBack puts the reservation's true object back.
+func (s *scene) spoilBack(a args) {
+	key := pipeline.ReservationKey(s.f.Task.Scope.ID(), s.round.Name, s.manifests[a["reservation"]])
+	s.f.Put(key, s.hidden[key])
+}
+
+func (s *scene) hideVotes(a args) {
+	for _, k := range a.list("decryptors") {
+		key := pipeline.VoteKey(s.rounds["1-0"].Name, k)
+		s.hidden[key] = s.f.Get(key)
+		s.f.Replace(key, func([]byte) []byte { return nil })
+	}
 }
 
 // void is a malicious Collector's void of a reservation, without regard to votes.
