@@ -182,8 +182,9 @@ func (l *Ledger) End(ctx context.Context, key ed25519.PrivateKey, r *Round) erro
 		if x.Round != ledger.ID(r.ID.Digest) || x.Task != ledger.ID(r.Name.Task.Digest) {
 			continue
 		}
-		switch {
-		case x.Voided > 0 || x.Settled > 0:
+		switch { // what is in the ledger already is not written again, but signed if it was not
+		case receipt.Body.Checkpoint.IsZero() && x.Settled > 0:
+			err = l.log.Settle(ctx, key, x.Task, x.Round, x.Manifest, id, ledger.StatusVoid)
 		case receipt.Body.Checkpoint.IsZero():
 			err = l.void(ctx, key, x, id)
 		case x.Manifest == ledger.ID(receipt.Body.Manifest.Digest):

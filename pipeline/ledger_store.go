@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"strings"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/ledger"
@@ -80,8 +81,23 @@ func ledgerError(err error) error {
 		{ledger.ErrEnded, ErrEnded},
 	} {
 		if errors.Is(err, m.from) {
-			return fmt.Errorf("%w: %w", m.to, err)
+			return &ledgerFault{m.to, err}
 		}
 	}
 	return err
 }
+
+// ledgerFault is an error of the ledger with its meaning, which it does not say twice.
+type ledgerFault struct{ meaning, err error }
+
+// Error implements error.
+func (f *ledgerFault) Error() string {
+	text := strings.TrimPrefix(f.err.Error(), "ledger: ")
+	if strings.HasPrefix(text, f.meaning.Error()) {
+		return text
+	}
+	return f.meaning.Error() + ": " + text
+}
+
+// Unwrap returns both.
+func (f *ledgerFault) Unwrap() []error { return []error{f.meaning, f.err} }
