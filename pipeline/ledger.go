@@ -110,6 +110,17 @@ func (l *Ledger) Find(r *Round, id schema.ManifestID) (ledger.Reservation, error
 	return x, ledgerError(err)
 }
 
+// Paid returns the ledger's reservation of a manifest of the round with the checkpoint that votes for it must
+// name, or ErrNotReady.
+func (l *Ledger) Paid(r *Round, id schema.ManifestID) (ledger.Reservation, ledger.Checkpoint, error) {
+	x, err := l.Find(r, id)
+	if err != nil {
+		return x, ledger.Checkpoint{}, err
+	}
+	c, err := l.log.At(x.Index + 1)
+	return x, c, ledgerError(err)
+}
+
 // Reserve charges the manifest of a reservation whose object is in the store, or finds that it is charged:
 // if so, budget and limits are not asked again. The checkpoint is what the votes name.
 func (l *Ledger) Reserve(ctx context.Context, key ed25519.PrivateKey, r *Round, res schema.Signed[schema.Reservation]) (ledger.Checkpoint, error) {
