@@ -10,7 +10,7 @@ import (
 	"github.com/veilsum/veilsum/storage"
 )
 
-// Charges are all reservations of one BudgetScope that count: what its budget
+// Charges are all reservations of one BudgetScope's ledger that count: what its budget
 // and its vehicles' participations have been charged, over all tasks of the scope.
 // It charges one event per (TaskID, epoch) and one participation per (TaskID, epoch,
 // vehicle), however many lanes and manifests were reserved: lanes are disjoint and one
@@ -166,112 +166,25 @@ func LoadReservation(ctx context.Context, s storage.Store, r *Round, id schema.M
 	return x, nil
 }
 
-// LoadCharges counts every reservation of the scope that the store shows, each
-// verified with the key of the Collector that its task names, and the task with
-// the privacy owner's. Reservations of rounds that were aborted before any vote
-// are left out. A reservation that does not verify, or charges another event
-// than its task costs, is an error, not a smaller sum: leaving it out could spend twice.
-func LoadCharges(ctx context.Context, s storage.Store, scope schema.Scope, owner schema.PublicKey) (*Charges, error) {
-	l := chargeLoader{store: s, owner: owner, scope: scope.ID(), plans: map[schema.TaskID]*Plan{}}
-	c := NewCharges(scope)
-	for info, err := range s.List(ctx, ScopePrefix(l.scope), "") {
-		if err != nil {
-			return nil, err
-		}
-		r, counts, err := l.load(ctx, info.Key)
-		if err != nil {
-			return nil, err
-		}
-		if !counts {
-			continue
-		}
-		if err := c.Add(r); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
-}
-
-type chargeLoader struct {
-	store storage.Store
-	owner schema.PublicKey
-	scope schema.ScopeID
-	plans map[schema.TaskID]*Plan
-}
-
-func (l chargeLoader) load(ctx context.Context, key string) (r schema.Reservation, counts bool, err error) {
-	raw, err := read(ctx, l.store, key, schema.MaxObject)
-	if err != nil {
-		return r, false, err
-	}
-	x, err := schema.Decode[schema.Reservation](raw)
-	if err != nil {
-		return r, false, untrusted(key, err)
-	}
-	p, err := l.plan(ctx, x.Body.TaskID)
-	if err != nil {
-		return r, false, err
-	}
-	n := RoundName{x.Body.TaskID, x.Body.Epoch, x.Body.Lane}
-	err = x.Verify(p.Task.Collector)
-	switch {
-	case err != nil:
-	case key != ReservationKey(l.scope, n, x.Body.Manifest) || x.Body.Scope != l.scope:
-		err = errors.New("it is not this scope's reservation of this name")
-	case x.Body.Event != p.Event():
-		err = errors.New("it charges another event than its task costs")
-	}
-	if err != nil {
-		return r, false, untrusted(key, err)
-	}
-	voided, err := voidedUncharged(ctx, l.store, &Round{Plan: p, Name: n, ID: x.Body.RoundID})
-	return x.Body, !voided, err
-}
-
-// plan returns a task of this scope.
-func (l chargeLoader) plan(ctx context.Context, id schema.TaskID) (*Plan, error) {
-	if p, ok := l.plans[id]; ok {
-		return p, nil
-	}
-	p, err := LoadTask(ctx, l.store, id, l.owner)
-	if err != nil {
-		return nil, err
-	}
-	if p.Task.Scope.ID() != l.scope {
-		return nil, untrusted(TaskKey(id), errors.New("it is not a task of this scope"))
-	}
-	l.plans[id] = p
-	return p, nil
-}
-
-// voidedUncharged tells whether the round was aborted before any vote: its
-// receipt is void, names no checkpoint, and the store shows no vote. The last
-// matters when a vote was durable but unseen at the abort: as soon as it shows, the round is charged
-// again, and no honest decryptor answers in a void round (see decryptor.Answer).
-func voidedUncharged(ctx context.Context, s storage.Store, r *Round) (bool, error) {
-	x, err := LoadReceipt(ctx, s, r)
-	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) {
-		return false, nil // no receipt that counts: the charge stays
-	}
-	if err != nil || x.Status != schema.StatusVoid || !x.Checkpoint.IsZero() {
-		return false, err
-	}
-	votes, err := LoadVotes(ctx, s, r)
-	return len(votes) == 0 && err == nil, err
-}
-
 // Admit adds a reservation of round r and returns ErrBudget or ErrLimit if the
 // scope's budget or a vehicle's limit would then be exceeded.
 func (c *Charges) Admit(r *Round, res schema.Reservation) error {
 	if err := c.Add(res); err != nil {
 		return err
 	}
+	if err := c.checkVehicles(r, res); err != nil {
+		return err
+	}
+	return c.CheckBudget()
+}
+
+func (c *Charges) checkVehicles(r *Round, res schema.Reservation) error {
 	for _, v := range res.Vehicles {
 		if err := c.CheckVehicle(r.Task.Participation, res.TaskID, res.Epoch, v); err != nil {
 			return err
 		}
 	}
-	return c.CheckBudget()
+	return nil
 }
 
 // RoundsLeft returns how many more epochs of the plan's task the scope's budget affords.

@@ -16,6 +16,8 @@ var (
 	ErrLimit = errors.New("participation limit reached")
 	// ErrEnded: the round has a receipt; nothing more may happen in it.
 	ErrEnded = errors.New("round has ended")
+	// ErrFork: the ledger is not on one line with what was signed or kept. Somebody lies.
+	ErrFork = errors.New("ledger forked")
 	// ErrTask: a task's fields do not fit together.
 	ErrTask = errors.New("task refused")
 )

@@ -93,13 +93,17 @@ func ManifestKey(n RoundName, id schema.ManifestID) string {
 	return ManifestsPrefix(n) + id.String() + ".json"
 }
 
-// ScopePrefix is the folder of all reservations of a BudgetScope, over all its tasks.
+// ScopePrefix is the folder of all reservations of a BudgetScope, over all its tasks. Those count
+// that the ledger names.
 func ScopePrefix(id schema.ScopeID) string { return "scopes/" + id.String() + "/reservations/" }
 
 // ReservationKey is where the reservation of a manifest lies.
 func ReservationKey(scope schema.ScopeID, n RoundName, id schema.ManifestID) string {
 	return fmt.Sprintf("%s%s/%s/%s.json", ScopePrefix(scope), n.Task, n, id)
 }
+
+// LedgerPrefix is the folder of a BudgetScope's ledger; privacy/ledger names what is in it.
+func LedgerPrefix(id schema.ScopeID) string { return "scopes/" + id.String() + "/ledger/" }
 
 // VoteKey is where decryptor k's vote lies.
 func VoteKey(n RoundName, k int) string { return fmt.Sprintf("%svotes/%d.json", RoundPrefix(n), k) }

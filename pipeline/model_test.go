@@ -15,6 +15,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -198,6 +199,7 @@ func (m *schedule) judge() string {
 	if want := map[bool]int{true: 1, false: 0}[charged]; c.Epochs() != want {
 		m.rt.Fatalf("%s with %d votes: %d epochs charged, want %d", r.Status, len(votes), c.Epochs(), want)
 	}
+	m.ledgerSays(r, len(votes) > 0)
 	if r.Status == schema.StatusVoid {
 		if !m.aborted {
 			m.rt.Fatalf("void: %s", r.Reason)
@@ -207,6 +209,24 @@ func (m *schedule) judge() string {
 	}
 	m.meanIsRight(r)
 	return "committed"
+}
+
+// ledgerSays checks that the ledger has one standing reservation at most, ended as the receipt says.
+func (m *schedule) ledgerSays(r schema.Receipt, voted bool) {
+	l, err := m.round.OpenLedger(ctx, m.Store, nil)
+	if err != nil {
+		m.rt.Fatal(err)
+	}
+	report, err := l.Audit(ctx, ledger.Checkpoint{})
+	if err != nil {
+		m.rt.Fatal(err)
+	}
+	if report.Reservations > 1 || report.Settled+report.Voided != report.Reservations || report.Unsigned > 0 && report.Head.Size > 1 {
+		m.rt.Fatalf("%s, votes %t, but the ledger has %+v", r.Status, voted, report)
+	}
+	if r.Status == schema.StatusCommitted && report.Settled != 1 {
+		m.rt.Fatalf("committed, but the ledger has %+v", report)
+	}
 }
 
 // nothingOpened checks that a round that was void before its votes showed has no answers.

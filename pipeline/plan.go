@@ -26,11 +26,14 @@ func NewPlan(t schema.Task) (*Plan, error) {
 	if done.Ring != t.Ring || done.Derived != t.Derived {
 		return nil, fmt.Errorf("%w: ring and derived are %+v %+v, the other fields give %+v %+v", ErrTask, t.Ring, t.Derived, done.Ring, done.Derived)
 	}
+	if done.Checkpoint != t.Checkpoint {
+		return nil, fmt.Errorf("%w: checkpoint is %s, the scope's ledger begins with %s", ErrTask, t.Checkpoint.Short(), done.Checkpoint.Short())
+	}
 	return plan, nil
 }
 
 // Complete fills in what follows from the fields a person chooses: version,
-// ring, derived, and the defaults of piece_blocks and clipping_norm.
+// ring, derived, the first checkpoint of the scope's ledger, and the defaults of piece_blocks and clipping_norm.
 func Complete(t schema.Task) (schema.Task, error) {
 	done, _, err := complete(t)
 	return done, err
@@ -55,6 +58,7 @@ func complete(t schema.Task) (schema.Task, *Plan, error) {
 		Values: params.Values(), Sensitivity: params.Sensitivity(), LocalStdDev: schema.Real(params.LocalStdDev()),
 		HonestMin: params.HonestMin(), Grid: schema.Real(params.Grid()),
 	}
+	t.Checkpoint = schema.Digest(LedgerScope(t.Scope).Genesis().ID())
 	if err := t.Validate(); err != nil {
 		return t, nil, fmt.Errorf("%w: %w", ErrTask, err)
 	}

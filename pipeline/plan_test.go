@@ -24,6 +24,7 @@ func TestPlanRecomputes(t *testing.T) {
 		"sensitivity":   func(x *schema.Task) { x.Derived.Sensitivity-- },
 		"local_std_dev": func(x *schema.Task) { x.Derived.LocalStdDev *= 0.999 },
 		"honest_min":    func(x *schema.Task) { x.Derived.HonestMin++ },
+		"checkpoint":    func(x *schema.Task) { x.Checkpoint = schema.Digest{} },
 		"grid":          func(x *schema.Task) { x.Derived.Grid++ },
 		"noise":         func(x *schema.Task) { x.Privacy.NoiseMultiplier *= 0.999 },
 		"clip":          func(x *schema.Task) { x.Privacy.ClippingNorm *= 2; x.Privacy.NoiseMultiplier /= 2 },

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -50,7 +51,7 @@ func TestFrozenCandidates(t *testing.T) {
 	}
 }
 
-// TestReservationUnderAnotherName: a true reservation does not count where it does not belong.
+// TestReservationUnderAnotherName: a true reservation does not count where no ledger names it.
 func TestReservationUnderAnotherName(t *testing.T) {
 	f := pipelinetest.New(t, 4, pipelinetest.Task(50))
 	r := f.Open(1)
@@ -62,19 +63,31 @@ func TestReservationUnderAnotherName(t *testing.T) {
 	if err != nil || len(m) != 1 {
 		t.Fatal(m, err)
 	}
-	load := func(s schema.Scope) error {
-		_, err := pipeline.LoadCharges(ctx, f.Store, s, f.Task.Owner)
-		return err
+	charged := func(s schema.Scope, want int) {
+		t.Helper()
+		if c, err := pipeline.LoadCharges(ctx, f.Store, s, f.Task.Owner); err != nil || c.Epochs() != want {
+			t.Errorf("%d epochs charged (%v), want %d", c.Epochs(), err, want)
+		}
 	}
 	scope := f.Task.Scope
 	right := pipeline.ReservationKey(scope.ID(), r.Name, m[0])
-	f.Unchanged(nil, func() error { return load(scope) })
 	other := scope
 	other.Name = "another scope"
 	f.Put(pipeline.ReservationKey(other.ID(), r.Name, m[0]), f.Get(right))
-	f.Unchanged(pipeline.ErrUntrusted, func() error { return load(other) })
 	next := r.Name
 	next.Epoch++
 	f.Put(pipeline.ReservationKey(scope.ID(), next, m[0]), f.Get(right))
-	f.Unchanged(pipeline.ErrUntrusted, func() error { return load(scope) })
+	charged(scope, 1)
+	charged(other, 0)
+	// Nor does a whole ledger, under the name of another scope.
+	for key := range f.Objects() {
+		if rest, ok := strings.CutPrefix(key, pipeline.LedgerPrefix(scope.ID())); ok {
+			f.Put(pipeline.LedgerPrefix(other.ID())+rest, f.Get(key))
+		}
+	}
+	charged(scope, 1)
+	f.Unchanged(pipeline.ErrUntrusted, func() error {
+		_, err := pipeline.LoadCharges(ctx, f.Store, other, f.Task.Owner)
+		return err
+	})
 }

@@ -142,15 +142,20 @@ func LoadManifest(ctx context.Context, s storage.Store, r *Round, id schema.Mani
 
 // LoadReceipt reads and verifies the receipt of a round; storage.ErrNotExist if the round goes on.
 func LoadReceipt(ctx context.Context, s storage.Store, r *Round) (schema.Receipt, error) {
+	x, err := loadReceipt(ctx, s, r)
+	return x.Body, err
+}
+
+func loadReceipt(ctx context.Context, s storage.Store, r *Round) (schema.Signed[schema.Receipt], error) {
 	key := ReceiptKey(r.Name)
 	x, err := load[schema.Receipt](ctx, s, key, r.Task.Collector)
 	if err != nil {
-		return schema.Receipt{}, err
+		return schema.Signed[schema.Receipt]{}, err
 	}
 	if x.Body.RoundID != r.ID {
-		return schema.Receipt{}, untrusted(key, errors.New("it belongs to another round"))
+		return schema.Signed[schema.Receipt]{}, untrusted(key, errors.New("it belongs to another round"))
 	}
-	return x.Body, nil
+	return x, nil
 }
 
 // Ended returns ErrEnded if the round has a receipt, and ErrUntrusted if

@@ -168,9 +168,13 @@ func (s *scene) manifest(a args) {
 	id := schema.NewManifestID(m)
 	s.f.Put(pipeline.ManifestKey(s.round.Name, id), m.Bytes())
 	s.say("collector: proposes %s: %d reports", s.nameManifest(id), len(ids))
-	if a.has("unreserved") {
-		return
+	if !a.has("unreserved") {
+		s.reserve(a, key, id, ids)
 	}
+}
+
+// reserve writes the vehicles that a manifest charges, and unless "unledgered" the ledger's entry.
+func (s *scene) reserve(a args, key ed25519.PrivateKey, id schema.ManifestID, ids []schema.ReportID) {
 	res := schema.Reservation{
 		Version: schema.Version, Scope: s.round.Task.Scope.ID(), TaskID: s.round.Name.Task, RoundID: s.round.ID, Epoch: s.round.Name.Epoch, Lane: s.round.Name.Lane,
 		Manifest: id, Event: s.round.Event(), Vehicles: s.vehicles(a, ids),
@@ -183,6 +187,9 @@ func (s *scene) manifest(a args) {
 		s.t.Fatal(err)
 	}
 	s.f.Put(pipeline.ReservationKey(res.Scope, s.round.Name, id), signed.Bytes())
+	if !a.has("unledgered") {
+		s.append(a, key, signed)
+	}
 }
 
 // vehicles are those of the reports, or the vehicles= that the Collector prefers to charge.
@@ -243,7 +250,8 @@ func (s *scene) plant(a args) {
 		raw, id, err := res.Encode(s.round)
 		s.put(pipeline.PartialKey(n, id), raw, err)
 	case "junk":
-		s.put(strings.ReplaceAll(a["key"], "ROUND/", pipeline.RoundPrefix(n)), []byte("junk"), nil)
+		key := strings.ReplaceAll(a["key"], "ROUND/", pipeline.RoundPrefix(n))
+		s.put(strings.ReplaceAll(key, "LEDGER/", pipeline.LedgerPrefix(s.f.Task.Scope.ID())), []byte("junk"), nil)
 	default:
 		s.t.Fatal("object=" + a["object"])
 	}
@@ -261,11 +269,7 @@ func (s *scene) falseVote(a args) {
 	k, id := a.int("decryptor", 3), s.manifests[a["manifest"]]
 	checkpoint := schema.Digest{1}
 	if !a.has("unpaid") {
-		x, err := pipeline.LoadReservation(ctx, s.f.Store, s.round, id)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		checkpoint = x.ID()
+		checkpoint = s.paidBy(id)
 	}
 	v, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: s.round.ID, Index: k, Manifest: id, Checkpoint: checkpoint}, s.f.Members[k])
 	s.put(pipeline.VoteKey(s.round.Name, k), v.Bytes(), err)

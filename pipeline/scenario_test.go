@@ -148,6 +148,7 @@ type scene struct {
 	candidates map[string]schema.Digest
 	manifests  map[string]schema.ManifestID
 	hidden     map[string][]byte
+	ledgers    map[string]map[string][]byte // copies of the ledger
 }
 
 func newScene(t *testing.T) *scene {
@@ -155,6 +156,7 @@ func newScene(t *testing.T) *scene {
 		t: t, power: &pipelinetest.Power{Left: -1}, tasks: map[string]schema.Task{}, rounds: map[string]*pipeline.Round{}, names: map[string]string{},
 		reports: map[string]schema.ReportID{}, updates: map[schema.ReportID][]float32{}, sealed: map[int][]byte{},
 		candidates: map[string]schema.Digest{}, manifests: map[string]schema.ManifestID{}, hidden: map[string][]byte{},
+		ledgers: map[string]map[string][]byte{},
 	}
 }
 
@@ -230,11 +232,15 @@ func (s *scene) sayObjects(count map[string]int) {
 	}
 }
 
-var reportObject = regexp.MustCompile(`reports/../(\S+)/.*`)
+var (
+	reportObject = regexp.MustCompile(`reports/../(\S+)/.*`)
+	ledgerObject = regexp.MustCompile(`(/ledger/\w+/)0*(\d+)$`)
+)
 
 // short is an object's name without task, and one name for all objects of a report.
 func (s *scene) short(key string) string {
-	return reportObject.ReplaceAllString(s.scrub(strings.TrimSuffix(key, ".json")), "reports/$1")
+	key = ledgerObject.ReplaceAllString(strings.TrimSuffix(key, ".json"), "$1$2")
+	return reportObject.ReplaceAllString(s.scrub(key), "reports/$1")
 }
 
 func (s *scene) say(format string, a ...any) { fmt.Fprintf(&s.out, format+"\n", a...) }

@@ -25,7 +25,7 @@ type Task struct {
 	Collector PublicKey `json:"collector" yaml:"collector"`
 	Authority PublicKey `json:"authority" yaml:"authority"`
 	Owner     PublicKey `json:"owner" yaml:"owner"`
-	// Checkpoint is the first ledger checkpoint; zero while no ledger exists.
+	// Checkpoint is the identity of the first checkpoint of the scope's ledger; it follows from the scope.
 	Checkpoint Digest  `json:"checkpoint" yaml:"-"`
 	Ring       Ring    `json:"ring" yaml:"-"`
 	Derived    Derived `json:"derived" yaml:"-"`

@@ -45,8 +45,8 @@ func (e Event) validate(object string) error {
 // localStdDev checks the range of sigma_e, PROTOCOL.md section 2.
 func localStdDev(s Real) bool { return s >= 6.4 && s <= 1<<20 }
 
-// Reservation charges one manifest to the BudgetScope before anybody votes for
-// it. It is signed by the Collector. Until a ledger exists, its hash stands for the ledger checkpoint.
+// Reservation names the vehicles that one manifest charges to the BudgetScope, and the event. It is
+// signed by the Collector. It counts from the moment an entry of the scope's ledger names its identity.
 type Reservation struct {
 	Version  int         `json:"version"`
 	Scope    ScopeID     `json:"scope"`

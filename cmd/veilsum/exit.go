@@ -73,6 +73,7 @@ type meaning struct {
 var meanings = []meaning{
 	{auditor.ErrFlaw, exitVerify, "this object is not what its signer made, or what it claims does not follow from the others; nothing in this store is proven"},
 	{auditor.ErrNothing, exitFailed, "check --store and --owner; without --task every task that the owner signed is audited"},
+	{pipeline.ErrFork, exitVerify, "two ledgers exist, or one was rolled back: tell the privacy owner, and keep both; nothing was signed"},
 	{pipeline.ErrBudget, exitBudget, "nothing was reserved or opened; start a new BudgetScope only for new data, or stop here"},
 	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},
 	{pipeline.ErrDecryptors, exitDecryptors, "ask the missing committee members to check, vote or answer, then run this again"},

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -109,7 +110,7 @@ func blame(object, what string, err error) error {
 		return nil
 	}
 	for _, e := range []error{
-		pipeline.ErrUntrusted, pipeline.ErrTask, schema.ErrFormat, schema.ErrSignature,
+		pipeline.ErrUntrusted, pipeline.ErrFork, pipeline.ErrTask, schema.ErrFormat, schema.ErrSignature,
 		storage.ErrNotExist, storage.ErrTooLarge, storage.ErrRange, storage.ErrKey,
 	} {
 		if errors.Is(err, e) {
@@ -126,8 +127,30 @@ type auditor struct {
 	opt    Options
 	report *Report
 	plans  map[schema.TaskID]*pipeline.Plan
+	// ledgers are those opened so far, by scope.
+	ledgers map[schema.ScopeID]*pipeline.Ledger
 	// last is the snapshot read last: rounds in a row mostly share it.
 	last *schema.Snapshot
+}
+
+// ledger opens and verifies the ledger of a scope, once.
+func (a *auditor) ledger(scope schema.Scope) (*pipeline.Ledger, error) {
+	id := scope.ID()
+	if l, ok := a.ledgers[id]; ok {
+		return l, nil
+	}
+	l, err := pipeline.OpenLedger(a.ctx, a.store, scope, a.owner, nil)
+	if err == nil {
+		_, err = l.Audit(a.ctx, ledger.Checkpoint{})
+	}
+	if err != nil {
+		return nil, blame(pipeline.LedgerPrefix(id), "the ledger", err)
+	}
+	if a.ledgers == nil {
+		a.ledgers = map[schema.ScopeID]*pipeline.Ledger{}
+	}
+	a.ledgers[id] = l
+	return l, nil
 }
 
 // Audit verifies every round of every task that the owner signed, in the order

@@ -113,9 +113,21 @@ func (r *roundAudit) reservation() error {
 	if err != nil {
 		return blame(key, "the reservation", err)
 	}
-	if x.ID() != r.receipt.Checkpoint {
-		return flawf(pipeline.ReceiptKey(r.Name), "its checkpoint is not the reservation %s", key)
+	l, err := r.ledger(r.Task.Scope)
+	if err != nil {
+		return err
 	}
+	entry, checkpoint, err := l.Paid(r.Round, r.receipt.Manifest)
+	if err != nil {
+		return &Flaw{Object: pipeline.ReceiptKey(r.Name), What: "the ledger does not charge its list", Err: err}
+	}
+	if schema.Digest(entry.Reservation) != x.ID() {
+		return flawf(key, "entry %d of the ledger names another one", entry.Index)
+	}
+	if schema.Digest(checkpoint.ID()) != r.receipt.Checkpoint {
+		return flawf(pipeline.ReceiptKey(r.Name), "its checkpoint is not the ledger's with the reservation %s", key)
+	}
+	r.index = entry.Index
 	if len(x.Body.Vehicles) != len(r.manifest.Reports) {
 		return flawf(key, "it charges %d vehicles for %d reports", len(x.Body.Vehicles), len(r.manifest.Reports))
 	}

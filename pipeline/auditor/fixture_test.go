@@ -78,3 +78,17 @@ func (f *played) receipt(t testing.TB, i int) schema.Receipt {
 	}
 	return c
 }
+
+// ledgerIndex is the entry that pays for a manifest.
+func ledgerIndex(t testing.TB, f *played, r *pipeline.Round, id schema.ManifestID) int64 {
+	t.Helper()
+	l, err := r.OpenLedger(ctx, f.Store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := l.Find(r, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x.Index
+}

@@ -184,7 +184,7 @@ func (f *played) shifted(t *testing.T, r *pipeline.Round) storage.Store {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	_, file, err := collector.Aggregate(r, x[:r.Secagg.Values()], c.Reports)
+	_, file, err := collector.Aggregate(r, x[:r.Secagg.Values()], c.Reports, ledgerIndex(t, f, r, c.Manifest))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func (r *roundAudit) aggregate(x []int32) error {
 	case schema.Digest(sha256.Sum256(stored)) != r.receipt.Aggregate:
 		return flawf(key, "its SHA-256 is not the one in the receipt")
 	}
-	mean, file, err := collector.Aggregate(r.Round, x, r.receipt.Reports)
+	mean, file, err := collector.Aggregate(r.Round, x, r.receipt.Reports, r.index)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (r *roundAudit) otherEpsilon(key string, mean []float64, stored []byte) err
 		differs.Err = err
 		return differs
 	}
-	meta, err := collector.Metadata(r.Round, r.receipt.Reports)
+	meta, err := collector.Metadata(r.Round, r.receipt.Reports, r.index)
 	if err != nil {
 		return err
 	}

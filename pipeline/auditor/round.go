@@ -21,6 +21,7 @@ type roundAudit struct {
 	out      *Round
 	receipt  *schema.Receipt // nil while the round goes on
 	manifest schema.Manifest // the certified list, if the receipt names one
+	index    int64           // of the ledger's entry that reserves it
 	answers  []schema.Signed[schema.Answer]
 	members  []int // who gave them
 	// refused holds, by decryptor, the reports that one of its checks refuses.

@@ -42,6 +42,9 @@ func (a *auditor) scope(id schema.ScopeID, scope schema.Scope) error {
 			return err
 		}
 	}
+	if err := sa.agreesWithLedger(scope); err != nil {
+		return err
+	}
 	if err := sa.budget(); err != nil {
 		return err
 	}
@@ -54,6 +57,23 @@ type scopeAudit struct {
 	*auditor
 	out    *Scope
 	epochs []*epoch // by task and epoch
+}
+
+// agreesWithLedger compares the charges with those that the roles count, from the ledger's entries.
+func (s *scopeAudit) agreesWithLedger(scope schema.Scope) error {
+	key := pipeline.LedgerPrefix(s.out.ID)
+	l, err := s.ledger(scope)
+	if err != nil {
+		return err
+	}
+	c, err := l.Charges(s.ctx)
+	if err != nil {
+		return blame(key, "the ledger's charges", err)
+	}
+	if c.Epochs() != len(s.epochs) {
+		return flawf(key, "it charges %d epochs, receipts, votes and reservations give %d", c.Epochs(), len(s.epochs))
+	}
+	return nil
 }
 
 // epoch is one (task, epoch) that is charged: one event, and one participation of each vehicle.
@@ -95,6 +115,18 @@ func (s *scopeAudit) reservation(key string) error {
 		return flawf(key, "it charges another event than its task costs")
 	}
 	s.count("reservation")
+	l, err := s.ledger(p.Task.Scope)
+	if err != nil {
+		return err
+	}
+	_, err = l.Find(&pipeline.Round{Plan: p, Name: n, ID: b.RoundID}, b.Manifest)
+	if errors.Is(err, pipeline.ErrNotReady) { // a Collector died before it was charged
+		s.out.Uncharged = append(s.out.Uncharged, key)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	counts, err := s.counts(p, n, b.RoundID)
 	if err != nil {
 		return err

@@ -9,10 +9,11 @@ import (
 )
 
 // Aggregate decodes the opened sum x of reports reports, d values centered mod
-// Q, and returns the mean and the Arrow file that a collector publishes of it. It
+// Q, and returns the mean and the Arrow file that a collector publishes of it. index is
+// the entry of the scope's ledger that reserves the list. The file
 // depends on nothing but its arguments, so that two collectors write the same bytes and an
 // auditor can write them again.
-func Aggregate(r *pipeline.Round, x []int32, reports int) (mean []float64, file []byte, err error) {
+func Aggregate(r *pipeline.Round, x []int32, reports int, index int64) (mean []float64, file []byte, err error) {
 	enc, err := privacy.NewEncoder(r.Privacy, r.ID.Digest)
 	if err != nil {
 		return nil, nil, err
@@ -21,7 +22,7 @@ func Aggregate(r *pipeline.Round, x []int32, reports int) (mean []float64, file 
 	if err != nil {
 		return nil, nil, err
 	}
-	meta, err := Metadata(r, reports)
+	meta, err := Metadata(r, reports, index)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -29,8 +30,9 @@ func Aggregate(r *pipeline.Round, x []int32, reports int) (mean []float64, file 
 	return mean, file, err
 }
 
-// Metadata is what the aggregate of a round of reports reports tells beside its values.
-func Metadata(r *pipeline.Round, reports int) (map[string]string, error) {
+// Metadata is what the aggregate of a round of reports reports, paid by entry index of the ledger, tells
+// beside its values.
+func Metadata(r *pipeline.Round, reports int, index int64) (map[string]string, error) {
 	g, err := pipeline.EventGuarantee(r.Event(), r.Task.Scope)
 	if err != nil {
 		return nil, err
@@ -42,6 +44,7 @@ func Metadata(r *pipeline.Round, reports int) (map[string]string, error) {
 		arrowipc.MetaEpsilon: real(g.Epsilon), arrowipc.MetaDelta: real(g.Delta), arrowipc.MetaMechanism: p.TrustModel + " " + p.Mechanism,
 		arrowipc.MetaNoiseMultiplier: real(float64(p.NoiseMultiplier)), arrowipc.MetaClippingNorm: real(r.Privacy.ClippingNorm()),
 		arrowipc.MetaReportCount: strconv.Itoa(reports), arrowipc.MetaReduction: "mean",
+		arrowipc.MetaLedgerIndex:      strconv.FormatInt(index, 10),
 		arrowipc.MetaDescriptorSHA256: r.ID.String(), arrowipc.MetaProducer: "veilsum",
 	}, nil
 }

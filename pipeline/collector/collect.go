@@ -21,14 +21,15 @@ type Collected struct {
 }
 
 // Collect opens the sum over the certified list and publishes aggregate and
-// receipt. If the round has a receipt, that is the result. A round whose sum can never be
-// opened, or carries too little noise, ends void, and stays charged.
+// receipt, and then settles the reservation in the ledger. If the round has a receipt, that is the result, and the
+// ledger is made to say so. A round whose sum can never be opened, or carries too little noise, ends
+// void, and stays charged.
 func (c *Collector) Collect(ctx context.Context, s storage.Store, r *pipeline.Round, progress aggregator.Progress) (*Collected, error) {
 	if err := c.authorized(r.Plan); err != nil {
 		return nil, err
 	}
 	if old, err := pipeline.LoadReceipt(ctx, s, r); err == nil {
-		return &Collected{Receipt: old}, nil
+		return &Collected{Receipt: old}, c.settle(ctx, s, r)
 	} else if !errors.Is(err, storage.ErrNotExist) {
 		return nil, err
 	}
@@ -36,6 +37,15 @@ func (c *Collector) Collect(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err != nil {
 		return nil, err
 	}
+	l, err := r.OpenLedger(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	charge, err := l.Find(r, cert.id)
+	if err != nil {
+		return nil, err
+	}
+	cert.index = charge.Index
 	sum, err := aggregator.ForManifest(ctx, s, r, cert.manifest.Reports, progress)
 	if err != nil {
 		return nil, err
@@ -48,13 +58,27 @@ func (c *Collector) Collect(ctx context.Context, s storage.Store, r *pipeline.Ro
 			x, res, err = openSum(r, cert, sum)
 		}
 	}
-	return c.conclude(ctx, s, r, cert, sum, x, res, err)
+	got, err := c.conclude(ctx, s, r, cert, sum, x, res, err)
+	if err != nil {
+		return got, err
+	}
+	return got, l.End(ctx, c.key, r)
+}
+
+// settle makes the ledger say how the round ended.
+func (c *Collector) settle(ctx context.Context, s storage.Store, r *pipeline.Round) error {
+	l, err := r.OpenLedger(ctx, s, nil)
+	if err != nil {
+		return err
+	}
+	return l.End(ctx, c.key, r)
 }
 
 // certificate is what t votes agreed on, with all valid answers to it.
 type certificate struct {
 	id         schema.ManifestID
 	checkpoint schema.Digest
+	index      int64 // of the reservation's entry in the ledger
 	manifest   schema.Manifest
 	votes      map[int]schema.Signed[schema.Vote]
 	answers    map[int]schema.Signed[schema.Answer]
@@ -117,7 +141,7 @@ func (c *Collector) final(r *pipeline.Round, cert *certificate) bool {
 }
 
 func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum, x []int32, res committee.Result) (*Collected, error) {
-	mean, file, err := Aggregate(r, x, len(cert.manifest.Reports))
+	mean, file, err := Aggregate(r, x, len(cert.manifest.Reports), cert.index)
 	if err != nil {
 		return nil, err
 	}
@@ -182,15 +206,15 @@ func (c *Collector) end(ctx context.Context, s storage.Store, r *pipeline.Round,
 // ErrVoted: the round cannot be aborted any more, its cost is final.
 var ErrVoted = errors.New("collector: a decryptor has voted; collect the round or let its keys expire")
 
-// Abort ends a round without an aggregate. Nothing is charged if nobody has
-// voted; afterwards only [Collector.Collect] can end it, because an unseen answer may
+// Abort ends a round without an aggregate. If nobody has voted, its reservations are voided in the ledger, after the
+// receipt, and nothing is charged; afterwards only [Collector.Collect] can end it, because an unseen answer may
 // exist, until the keys have expired: then it ends void and charged.
 func (c *Collector) Abort(ctx context.Context, s storage.Store, r *pipeline.Round, reason string) (*Collected, error) {
 	if err := c.authorized(r.Plan); err != nil {
 		return nil, err
 	}
 	if old, err := pipeline.LoadReceipt(ctx, s, r); err == nil {
-		return &Collected{Receipt: old}, fmt.Errorf("%w: %s", pipeline.ErrEnded, old.Status)
+		return &Collected{Receipt: old}, errors.Join(fmt.Errorf("%w: %s", pipeline.ErrEnded, old.Status), c.settle(ctx, s, r))
 	} else if !errors.Is(err, storage.ErrNotExist) {
 		return nil, err
 	}
@@ -198,13 +222,18 @@ func (c *Collector) Abort(ctx context.Context, s storage.Store, r *pipeline.Roun
 	if err != nil {
 		return nil, err
 	}
-	if len(votes) == 0 {
-		return c.void(ctx, s, r, nil, reason)
+	var cert *certificate
+	if len(votes) > 0 {
+		if c.now().Unix() < r.Descriptor.KeyExpiry {
+			return nil, ErrVoted
+		}
+		cert = charged(r, votes)
 	}
-	if c.now().Unix() < r.Descriptor.KeyExpiry {
-		return nil, ErrVoted
+	got, err := c.void(ctx, s, r, cert, reason)
+	if err != nil {
+		return got, err
 	}
-	return c.void(ctx, s, r, charged(r, votes), reason)
+	return got, c.settle(ctx, s, r)
 }
 
 // charged keeps the reservation that most decryptors voted for in the receipt.

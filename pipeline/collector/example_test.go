@@ -11,6 +11,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/schema/arrowipc"
 )
 
 var ctx = context.Background()
@@ -64,14 +65,25 @@ func TestReceiptNamesEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := got.Receipt
-	res, err := pipeline.LoadReservation(ctx, f.Store, r, p.Manifest)
-	if err != nil || x.Manifest != p.Manifest || x.Checkpoint != res.ID() || x.Reports != 5 || x.Event != r.Event() || x.RoundID != r.ID {
+	_, err = pipeline.LoadReservation(ctx, f.Store, r, p.Manifest)
+	if err != nil || x.Manifest != p.Manifest || x.Checkpoint != p.Checkpoint || x.Reports != 5 || x.Event != r.Event() || x.RoundID != r.ID {
 		t.Error("manifest, reservation or event differ", err)
 	}
 	if len(x.Votes) != 4 || len(x.Answers) != 3 || len(x.Dropped) != 0 || x.Confirmed || x.WitnessVariance < x.WitnessFloor {
 		t.Errorf("%+v", x)
 	}
+	l, err := r.OpenLedger(ctx, f.Store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := l.Find(r, p.Manifest)
+	if err != nil || entry.Index != 1 || entry.Settled != 2 || entry.Status != schema.StatusCommitted {
+		t.Errorf("the ledger has %+v (%v)", entry, err)
+	}
 	file := f.Get(pipeline.AggregateKey(r.Name, x.Aggregate))
+	if a, err := arrowipc.OpenAggregate(file, x.Aggregate); err != nil || a.Meta[arrowipc.MetaLedgerIndex] != "1" {
+		t.Error("the aggregate does not name the entry that paid for it", err)
+	}
 	if int64(len(file)) != x.AggregateSize || f.Objects()[pipeline.AggregateKey(r.Name, x.Aggregate)] != x.Aggregate {
 		t.Error("the aggregate differs from its hash or size")
 	}

@@ -12,18 +12,19 @@ import (
 	"github.com/veilsum/veilsum/storage"
 )
 
-// Proposal is a manifest with its reservation.
+// Proposal is a manifest with the checkpoint of the ledger that pays for it.
 type Proposal struct {
-	Manifest schema.ManifestID
-	Reports  int
-	Refused  []schema.Refusal // left out of the candidate list, and why
-	Ignored  []int            // decryptors whose refusals were ignored
+	Manifest   schema.ManifestID
+	Checkpoint schema.Digest
+	Reports    int
+	Refused    []schema.Refusal // left out of the candidate list, and why
+	Ignored    []int            // decryptors whose refusals were ignored
 }
 
 // Propose makes the manifest: the candidates less every report that a
 // decryptor refused or that cannot be added, whose sum it stores for [Collector.Collect].
-// It reserves the cost and publishes both. At least t decryptors must have checked. If a
-// manifest with its reservation exists, it is the proposal.
+// It publishes both with the vehicles that it charges, and reserves the cost in the scope's ledger. At least t
+// decryptors must have checked. If the ledger holds a reservation of the round, that is the proposal.
 func (c *Collector) Propose(ctx context.Context, s storage.Store, r *pipeline.Round, candidates schema.Digest) (*Proposal, error) {
 	if err := c.authorized(r.Plan); err != nil {
 		return nil, err
@@ -31,7 +32,11 @@ func (c *Collector) Propose(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err := pipeline.Ended(ctx, s, r); err != nil {
 		return nil, err
 	}
-	if p, err := existing(ctx, s, r); p != nil || err != nil {
+	l, err := r.OpenLedger(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	if p, err := c.existing(ctx, s, r, l); p != nil || err != nil {
 		return p, err
 	}
 	list, err := pipeline.LoadCandidates(ctx, s, r, candidates)
@@ -47,26 +52,44 @@ func (c *Collector) Propose(ctx context.Context, s storage.Store, r *pipeline.Ro
 	}
 	p := &Proposal{Ignored: ignored(r, checks)}
 	reports := without(list.Reports, checks, p)
-	return p, c.propose(ctx, s, r, reports, p)
+	return p, c.propose(ctx, s, r, l, reports, p)
 }
 
-// existing returns the first manifest whose reservation is in the store.
-func existing(ctx context.Context, s storage.Store, r *pipeline.Round) (*Proposal, error) {
+// existing returns the first manifest that the ledger charges.
+func (c *Collector) existing(ctx context.Context, s storage.Store, r *pipeline.Round, l *pipeline.Ledger) (*Proposal, error) {
 	ids, err := pipeline.ListManifests(ctx, s, r)
 	if err != nil {
 		return nil, err
 	}
 	for _, id := range ids {
+		if _, err := l.Find(r, id); errors.Is(err, pipeline.ErrNotReady) {
+			continue // a Collector died before it was charged, or somebody planted it
+		} else if err != nil {
+			return nil, err
+		}
 		m, err := pipeline.LoadManifest(ctx, s, r, id)
+		var res schema.Signed[schema.Reservation]
 		if err == nil {
-			_, err = pipeline.LoadReservation(ctx, s, r, id)
+			res, err = pipeline.LoadReservation(ctx, s, r, id)
 		}
 		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, pipeline.ErrUntrusted) {
 			continue // nobody can vote for it
 		}
-		return &Proposal{Manifest: id, Reports: len(m.Reports)}, err
+		if err != nil {
+			return nil, err
+		}
+		p := &Proposal{Manifest: id, Reports: len(m.Reports)}
+		return p, c.reserve(ctx, r, l, res, p)
 	}
 	return nil, nil
+}
+
+// reserve charges the proposal, or finds that it is charged and publishes what a Collector
+// that died after that did not: a signed checkpoint.
+func (c *Collector) reserve(ctx context.Context, r *pipeline.Round, l *pipeline.Ledger, res schema.Signed[schema.Reservation], p *Proposal) error {
+	checkpoint, err := l.Reserve(ctx, c.key, r, res)
+	p.Checkpoint = schema.Digest(checkpoint.ID())
+	return err
 }
 
 // ignored returns the decryptors that refuse more than F_c reports which all
@@ -117,14 +140,14 @@ func without(reports []schema.ReportID, checks map[int]schema.Signed[schema.Chec
 	return kept
 }
 
-func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Round, reports []schema.ReportID, p *Proposal) error {
+func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Round, l *pipeline.Ledger, reports []schema.ReportID, p *Proposal) error {
 	// Decryptors never look at pieces: without this step one report whose pieces are missing could never be collected.
 	sum, err := aggregator.Addable(ctx, s, r, reports, nil)
 	if err != nil {
 		return err
 	}
 	p.Refused = append(p.Refused, sum.Refused...)
-	charges, err := pipeline.LoadCharges(ctx, s, r.Task.Scope, r.Task.Owner)
+	charges, err := l.ChargesFor(ctx, r.Plan)
 	if err != nil {
 		return err
 	}
@@ -154,8 +177,10 @@ func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err != nil {
 		return err
 	}
-	_, err = s.PutOnce(ctx, pipeline.ReservationKey(res.Scope, r.Name, p.Manifest), signed.Bytes())
-	return err
+	if _, err = s.PutOnce(ctx, pipeline.ReservationKey(res.Scope, r.Name, p.Manifest), signed.Bytes()); err != nil {
+		return err
+	}
+	return c.reserve(ctx, r, l, signed, p) // judges again, on top of what others reserved meanwhile
 }
 
 // affordable leaves out vehicles whose participation limit was reached after

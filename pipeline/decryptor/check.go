@@ -243,9 +243,13 @@ func merge(old, more []accepted) []accepted {
 	return slices.CompactFunc(all, func(a, b accepted) bool { return a.Report == b.Report })
 }
 
-// charges counts what the store shows and what this decryptor voted for.
+// charges counts what the ledger charges and what this decryptor voted for.
 func (d *Decryptor) charges(ctx context.Context, s storage.Store, r *pipeline.Round) (*pipeline.Charges, error) {
-	c, err := pipeline.LoadCharges(ctx, s, r.Task.Scope, r.Task.Owner)
+	l, err := r.OpenLedger(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	c, err := l.ChargesFor(ctx, r.Plan)
 	if err != nil {
 		return nil, err
 	}

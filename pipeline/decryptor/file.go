@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -150,54 +149,4 @@ func (d *Decryptor) rounds(id schema.TaskID) ([]pipeline.RoundName, error) {
 		}
 	}
 	return names, nil
-}
-
-// memory is what a decryptor remembers beyond single rounds.
-type memory struct {
-	// Serials is the highest snapshot serial accepted, by ScopeID.
-	Serials map[string]uint64 `json:"serials"`
-	// Epochs is the last epoch accepted, by TaskID and lane.
-	Epochs map[string]uint64 `json:"epochs"`
-}
-
-const memoryFile = "memory.json"
-
-func (d *Decryptor) memory() (*memory, error) {
-	m := &memory{Serials: map[string]uint64{}, Epochs: map[string]uint64{}}
-	b, err := d.state.Read(memoryFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("decryptor: %s is damaged: %w", d.state.Path(memoryFile), err)
-	}
-	return m, nil
-}
-
-// accept binds a round that is new to this decryptor: an epoch above the last
-// in its lane and a snapshot not older than the last. The memory is durable
-// before the round's own file says that it was accepted.
-func (d *Decryptor) accept(r *pipeline.Round) error {
-	m, err := d.memory()
-	if err != nil {
-		return err
-	}
-	lane := fmt.Sprintf("%s-%d", r.Name.Task, r.Name.Lane)
-	last, seen := m.Epochs[lane]
-	if seen && r.Name.Epoch < last {
-		return fmt.Errorf("%w: epoch %d after %d in lane %d", ErrForked, r.Name.Epoch, last, r.Name.Lane)
-	}
-	scope := r.Task.Scope.ID().String()
-	if r.Snapshot.Serial < m.Serials[scope] {
-		return fmt.Errorf("%w: serial %d after %d", ErrStale, r.Snapshot.Serial, m.Serials[scope])
-	}
-	m.Epochs[lane], m.Serials[scope] = r.Name.Epoch, r.Snapshot.Serial
-	b, err := json.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("decryptor: %w", err)
-	}
-	return d.state.Replace(memoryFile, b)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/secagg"
 	"github.com/veilsum/veilsum/secagg/committee"
@@ -36,9 +37,13 @@ func (d *Decryptor) Vote(ctx context.Context, s storage.Store, r *pipeline.Round
 	if len(proposals) == 0 {
 		return schema.Vote{}, fmt.Errorf("%w: no manifest was proposed for round %s", pipeline.ErrNotReady, r.Name)
 	}
+	l, err := d.ledger(ctx, s, r)
+	if err != nil {
+		return schema.Vote{}, err
+	}
 	var why []error
 	for _, id := range proposals {
-		v, err := d.voteFor(ctx, s, r, k, f, id)
+		v, err := d.voteFor(ctx, s, r, l, k, f, id)
 		if err == nil || !refusable(err) {
 			return v, err
 		}
@@ -49,7 +54,7 @@ func (d *Decryptor) Vote(ctx context.Context, s storage.Store, r *pipeline.Round
 
 // refusable tells a proposal that this decryptor cannot accept from a failure of its own.
 func refusable(err error) bool {
-	for _, e := range []error{pipeline.ErrUntrusted, pipeline.ErrBudget, pipeline.ErrLimit, pipeline.ErrNotReady, storage.ErrNotExist} {
+	for _, e := range []error{pipeline.ErrUntrusted, pipeline.ErrBudget, pipeline.ErrLimit, pipeline.ErrNotReady, pipeline.ErrEnded, storage.ErrNotExist} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -57,7 +62,7 @@ func refusable(err error) bool {
 	return false
 }
 
-func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Round, k int, f *roundFile, id schema.ManifestID) (schema.Vote, error) {
+func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Round, l *pipeline.Ledger, k int, f *roundFile, id schema.ManifestID) (schema.Vote, error) {
 	m, err := pipeline.LoadManifest(ctx, s, r, id)
 	if err != nil {
 		return schema.Vote{}, err
@@ -69,26 +74,51 @@ func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err != nil {
 		return schema.Vote{}, err
 	}
-	if err := d.acceptable(ctx, s, r, f, m, reservation.Body); err != nil {
+	if err := acceptable(r, f, m, reservation.Body); err != nil {
 		return schema.Vote{}, err
 	}
-	next, err := f.record.Vote(id.Digest, reservation.ID())
+	signed, err := d.signed(r)
 	if err != nil {
 		return schema.Vote{}, err
 	}
-	// The reservation is remembered before the vote, and the vote before it leaves.
+	checkpoint, err := l.CheckVote(ctx, signed, r, reservation)
+	if err != nil {
+		return schema.Vote{}, err
+	}
+	next, err := f.record.Vote(id.Digest, checkpoint.ID())
+	if err != nil {
+		return schema.Vote{}, err
+	}
+	// Reservation and checkpoint are remembered before the vote, and the vote before it leaves.
 	if err := d.state.Replace(votedDir(r)+"/"+id.String()+".json", reservation.Bytes()); err != nil {
+		return schema.Vote{}, err
+	}
+	if err := d.remember(r, ledger.Later(signed, checkpoint)); err != nil {
 		return schema.Vote{}, err
 	}
 	f.record = next
 	if err := d.save(r.Name, f); err != nil {
 		return schema.Vote{}, err
 	}
-	return d.sendVote(ctx, s, r, k, id, reservation.ID())
+	return d.sendVote(ctx, s, r, k, id, schema.Digest(checkpoint.ID()))
 }
 
-// acceptable applies PROTOCOL.md section 7 to one proposal.
-func (d *Decryptor) acceptable(ctx context.Context, s storage.Store, r *pipeline.Round, f *roundFile, m schema.Manifest, res schema.Reservation) error {
+// ledger opens the scope's ledger with this decryptor's own votes, also those that never left: only
+// they keep a void from freeing what it voted for.
+func (d *Decryptor) ledger(ctx context.Context, s storage.Store, r *pipeline.Round) (*pipeline.Ledger, error) {
+	names, err := d.state.Names(votedDir(r))
+	if err != nil {
+		return nil, err
+	}
+	return r.OpenLedger(ctx, s, func(_ context.Context, x ledger.Reservation) (bool, error) {
+		_, voted := slices.BinarySearch(names, x.Manifest.String()+".json")
+		return voted, nil
+	})
+}
+
+// acceptable tells whether this decryptor accepted every report of a list, and whether the reservation
+// names exactly their vehicles.
+func acceptable(r *pipeline.Round, f *roundFile, m schema.Manifest, res schema.Reservation) error {
 	if n := len(m.Reports); n < r.Task.Batch.Min || n > r.Task.Batch.Max {
 		return fmt.Errorf("%w: a list of %d reports, the task allows %d to %d", pipeline.ErrUntrusted, n, r.Task.Batch.Min, r.Task.Batch.Max)
 	}
@@ -104,11 +134,7 @@ func (d *Decryptor) acceptable(ctx context.Context, s storage.Store, r *pipeline
 	if !slices.Equal(vehicles, res.Vehicles) {
 		return fmt.Errorf("%w: the reservation charges other vehicles than the list's", pipeline.ErrUntrusted)
 	}
-	charges, err := d.charges(ctx, s, r)
-	if err != nil {
-		return err
-	}
-	return charges.Admit(r, res)
+	return nil
 }
 
 // pick returns the accepted reports of a list; each must have been accepted by this decryptor itself.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/secagg"
 )
@@ -138,6 +140,24 @@ func (f *Fleet) Weak() *secagg.Params {
 	p, err := secagg.New(l)
 	f.must(err)
 	return &p
+}
+
+// ForgeEntry appends a reservation to the scope's ledger of head entries, signed with key, whatever budget and
+// rules say.
+func (f *Fleet) ForgeEntry(key ed25519.PrivateKey, head int64, req ledger.Request) {
+	f.T.Helper()
+	folder := pipeline.LedgerPrefix(f.Task.Scope.ID())
+	prev := pipeline.LedgerScope(f.Task.Scope).Genesis().Root // of one leaf, the leaf
+	if head > 1 {
+		prev = sha256.Sum256(append([]byte{0}, f.Get(folder+ledger.EntryKey(head-1))...))
+	}
+	event, err := json.Marshal(req.Event)
+	f.must(err)
+	body := fmt.Appendf(nil, `{"version":1,"kind":"reserve","index":%d,"prev":"%s","task_id":"%s","round_id":"%s","epoch":%d,"lane":%d,"manifest":"%s","reports":%d,"reservation":"%s","event":%s}`,
+		head, prev, req.Task, req.Round, req.Epoch, req.Lane, req.Manifest, req.Reports, req.Reservation, event)
+	scope := f.Task.Scope.ID()
+	sig := schema.Sign(key, "ledger", scope.Digest[:], body)
+	f.Put(folder+ledger.EntryKey(head), fmt.Appendf(nil, `{"body":%s,"signature":"%x"}`, body, sig[:]))
 }
 
 // Replace puts other bytes under a key, as a malicious store does.
