@@ -18,6 +18,12 @@ var (
 	ErrEnded = errors.New("round has ended")
 	// ErrFork: the ledger is not on one line with what was signed or kept. Somebody lies.
 	ErrFork = errors.New("ledger forked")
+	// ErrTooFew: a frozen list has too few reports that count. Waiting does not help: abort the round.
+	ErrTooFew = errors.New("too few reports")
+	// ErrOpened: the round is open already, with another model.
+	ErrOpened = errors.New("round is open with another model")
+	// ErrKey: the key is not the one that the task names for this role.
+	ErrKey = errors.New("wrong key")
 	// ErrTask: a task's fields do not fit together.
 	ErrTask = errors.New("task refused")
 )

@@ -112,11 +112,11 @@ func TestForeignRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := other.Collector
-	f.Unchanged(pipeline.ErrTask, func() error { _, _, err := foreign.Close(ctx, f.Store, r); return err })
-	f.Unchanged(pipeline.ErrTask, func() error { _, err := foreign.Propose(ctx, f.Store, r, list); return err })
-	f.Unchanged(pipeline.ErrTask, func() error { _, err := foreign.Collect(ctx, f.Store, r, nil); return err })
-	f.Unchanged(pipeline.ErrTask, func() error { _, err := foreign.Abort(ctx, f.Store, r, "no"); return err })
-	f.Unchanged(pipeline.ErrTask, func() error {
+	f.Unchanged(pipeline.ErrKey, func() error { _, _, err := foreign.Close(ctx, f.Store, r); return err })
+	f.Unchanged(pipeline.ErrKey, func() error { _, err := foreign.Propose(ctx, f.Store, r, list); return err })
+	f.Unchanged(pipeline.ErrKey, func() error { _, err := foreign.Collect(ctx, f.Store, r, nil); return err })
+	f.Unchanged(pipeline.ErrKey, func() error { _, err := foreign.Abort(ctx, f.Store, r, "no"); return err })
+	f.Unchanged(pipeline.ErrKey, func() error {
 		_, err := foreign.Open(ctx, f.Store, f.Plan, collector.Opening{Name: f.Name(2), Snapshot: f.Snapshot})
 		return err
 	})
@@ -136,7 +136,7 @@ func TestForeignRoles(t *testing.T) {
 	outsider.Dir = t.TempDir()
 	e, exit2 := outsider.Decryptor(0) // pins the owner, but the task does not name its key
 	defer exit2()
-	f.Unchanged(pipeline.ErrTask, func() error { _, err := e.Check(ctx, f.Store, r, list, nil); return err })
+	f.Unchanged(pipeline.ErrKey, func() error { _, err := e.Check(ctx, f.Store, r, list, nil); return err })
 }
 
 // TestBadOpenings: the Collector opens no round that somebody would refuse later.

@@ -124,7 +124,7 @@ func readObject(ctx context.Context, s storage.Store, r *Round, id schema.Report
 
 // missing tells a report that is absent or has a wrong size from a store that fails.
 func missing(id schema.ReportID, err error) error {
-	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrRange) {
+	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrRange) || errors.Is(err, storage.ErrDamaged) {
 		return refuse(id, schema.ReasonMissing, "%w", err)
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/secagg"
 	"github.com/veilsum/veilsum/storage"
 )
 
@@ -90,7 +91,11 @@ func (p *Plan) checkRoundKey(key schema.Signed[schema.RoundKey], n RoundName, k 
 	case len(b.PublicKey) != p.Secagg.Suite().PublicKeyBytes():
 		return fmt.Errorf("public key of %d bytes", len(b.PublicKey))
 	}
-	return key.Verify(p.Task.Committee.Keys[k])
+	if err := key.Verify(p.Task.Committee.Keys[k]); err != nil {
+		return err
+	}
+	// An unusable key must stop the opening of a round, not every vehicle in it.
+	return secagg.ValidatePublicKey(p.Secagg.Suite(), b.PublicKey)
 }
 
 // LoadRoundKey reads and verifies decryptor k's round key.
@@ -245,7 +250,7 @@ func load[T schema.Object](ctx context.Context, s storage.Store, key string, sig
 
 func read(ctx context.Context, s storage.Store, key string, limit int64) ([]byte, error) {
 	b, err := storage.ReadAll(ctx, s, key, limit)
-	if errors.Is(err, storage.ErrTooLarge) {
+	if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrDamaged) {
 		return nil, untrusted(key, err)
 	}
 	return b, err

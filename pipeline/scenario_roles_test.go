@@ -366,7 +366,7 @@ func (s *scene) answer(a args) {
 
 func (s *scene) erase(a args) {
 	s.each(a, func(d *decryptor.Decryptor) (string, error) {
-		n, err := d.Erase(s.f.Plan, s.f.TaskID)
+		n, err := d.Erase()
 		return fmt.Sprintf("erased the keys of %d rounds", n), err
 	})
 }

@@ -29,8 +29,9 @@ type ClientSeed struct {
 // the operating system with deviceSecret (32 bytes that never leave the
 // vehicle) and with digest, a hash of the message that is going to be sealed:
 // if a broken generator repeats itself, the seed repeats only for the same
-// device, round and message, and then the whole report repeats and reveals
-// nothing new.
+// device, round and message, and then all of the report but its boxes repeats
+// and reveals nothing new. The boxes are not hedged: [Sealed.Box] draws from the
+// operating system.
 func NewClientSeed(deviceSecret []byte, roundID, digest [32]byte) (ClientSeed, error) {
 	if len(deviceSecret) != deviceSecretBytes {
 		return ClientSeed{}, fmt.Errorf("%w: device secret is not %d bytes", ErrSeed, deviceSecretBytes)

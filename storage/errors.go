@@ -16,6 +16,10 @@ var (
 	ErrKey = errors.New("storage: bad key")
 	// ErrTooLarge: the object is larger than the reader or the store accepts.
 	ErrTooLarge = errors.New("storage: object too large")
+	// ErrDamaged: the object is there but cannot be read as it was written: its
+	// content differs from its checksum, or the store refuses this one object.
+	// Whoever wrote it is to blame, not the store; to a protocol it is as if absent.
+	ErrDamaged = errors.New("storage: object is damaged")
 	// ErrRange: the range is not wholly inside the object.
 	ErrRange = errors.New("storage: range outside the object")
 )

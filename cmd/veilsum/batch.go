@@ -62,7 +62,7 @@ func (a *app) batchSum(ctx context.Context, f *sumFlags) error {
 		return err
 	}
 	if len(res.Reports) == 0 {
-		return fmt.Errorf("%w: none of %d reports can be added", pipeline.ErrNotReady, len(ids))
+		return fmt.Errorf("%w: none of %d reports can be added", pipeline.ErrTooFew, len(ids))
 	}
 	id, err := aggregator.Store(ctx, o.store, r, &res.PartialSum)
 	if err != nil {

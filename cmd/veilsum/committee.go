@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) committeeCommand() *cobra.Command {
-	return noun("committee", "One decryptor's side of a round", a.committeeInitCommand(), a.committeeCheckCommand(), a.committeeVoteCommand(), a.committeeAnswerCommand())
+	return noun("committee", "One decryptor's side of a round", a.committeeInitCommand(), a.committeeCheckCommand(), a.committeeVoteCommand(), a.committeeAnswerCommand(), a.committeeEraseCommand())
 }
 
 type initFlags struct {
@@ -91,15 +91,15 @@ func parseEpochs(s string) (first, last uint64, err error) {
 }
 
 func (a *app) publishKeys(ctx context.Context, f *initFlags, first, last uint64) error {
-	o, err := f.open(ctx)
-	if err != nil {
-		return err
-	}
-	d, closeState, err := openDecryptor(f.state, o.owner)
+	d, closeState, err := a.openMember(f.state, &f.taskFlags)
 	if err != nil {
 		return err
 	}
 	defer closeState()
+	o, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
 	n, err := d.PublishKeys(ctx, o.store, o.id, first, last, time.Now().Add(f.expire))
 	if err != nil {
 		return err
@@ -139,6 +139,27 @@ func openDecryptor(path string, owner schema.PublicKey) (*decryptor.Decryptor, f
 	return d, func() { dir.Close() }, nil
 }
 
+// openMember opens a decryptor and first erases what has expired: that must
+// depend on nothing but this directory and this clock.
+func (a *app) openMember(path string, f *taskFlags) (*decryptor.Decryptor, func(), error) {
+	_, owner, err := f.ids()
+	if err != nil {
+		return nil, nil, err
+	}
+	d, closeState, err := openDecryptor(path, owner)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := d.Erase()
+	if err != nil {
+		a.out.Warn("%v", err)
+	}
+	if n > 0 {
+		a.out.Info("erased %d expired round keys", n)
+	}
+	return d, closeState, nil
+}
+
 // memberFlags name a decryptor and a round.
 type memberFlags struct {
 	roundFlags
@@ -155,19 +176,14 @@ func (f *memberFlags) register(c *cobra.Command) *cobra.Command {
 
 // member opens everything a step of a decryptor needs, and erases expired keys first.
 func (a *app) member(ctx context.Context, f *memberFlags, step func(*decryptor.Decryptor, *opened, *pipeline.Round) error) error {
-	o, r, err := f.round(ctx)
-	if err != nil {
-		return err
-	}
-	d, closeState, err := openDecryptor(f.state, o.owner)
+	d, closeState, err := a.openMember(f.state, &f.taskFlags)
 	if err != nil {
 		return err
 	}
 	defer closeState()
-	if n, err := d.Erase(o.plan, o.id); err != nil {
+	o, r, err := f.round(ctx)
+	if err != nil {
 		return err
-	} else if n > 0 {
-		a.out.Info("erased %d expired round keys", n)
 	}
 	return step(d, o, r)
 }
@@ -186,6 +202,9 @@ and publishes the signed refusals. Reports are not decrypted by this.`,
 }
 
 func (a *app) check(ctx context.Context, f *memberFlags, d *decryptor.Decryptor, o *opened, r *pipeline.Round) error {
+	if err := pipeline.Ended(ctx, o.store, r); err != nil {
+		return err
+	}
 	id, err := candidatesOf(ctx, o, r, f.candidates)
 	if err != nil {
 		return err
@@ -299,3 +318,34 @@ type answerResult struct {
 func (r answerResult) Text() string {
 	return fmt.Sprintf("decryptor %d answered for manifest %s; its round key is erased\n", r.Index, r.Manifest)
 }
+
+func (a *app) committeeEraseCommand() *cobra.Command {
+	var path string
+	c := verb("erase", "Destroy the round keys that have expired", `Destroys keys and seeds of every round whose key has expired by this machine's
+clock. It needs no store: run it from cron, so that a store or a collector that
+goes silent cannot keep keys alive. Every other committee command does it first, too.`,
+		"  veilsum committee erase --state d0", cobra.NoArgs, func(context.Context, []string) error {
+			key, err := readKeyFile(filepath.Join(path, identityFile))
+			if err != nil {
+				return err
+			}
+			d, closeState, err := openDecryptor(path, schema.NewPublicKey(key)) // erasing asks no owner
+			if err != nil {
+				return err
+			}
+			defer closeState()
+			n, err := d.Erase()
+			a.out.Result(eraseResult{n})
+			return err
+		})
+	c.Flags().StringVar(&path, "state", "", "the decryptor's directory")
+	must(c.MarkFlagRequired("state"))
+	return c
+}
+
+type eraseResult struct {
+	Erased int `json:"erased"`
+}
+
+// Text implements ui.Result.
+func (r eraseResult) Text() string { return fmt.Sprintf("%d expired round keys erased\n", r.Erased) }

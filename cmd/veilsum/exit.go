@@ -12,6 +12,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -77,6 +78,10 @@ var meanings = []meaning{
 	{pipeline.ErrBudget, exitBudget, "nothing was reserved or opened; start a new BudgetScope only for new data, or stop here"},
 	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},
 	{pipeline.ErrDecryptors, exitDecryptors, "ask the missing committee members to check, vote or answer, then run this again"},
+	{pipeline.ErrTooFew, exitFailed, `the list is frozen, waiting does not help: "veilsum round abort", then open the next epoch`},
+	{pipeline.ErrOpened, exitFailed, "a round's model cannot change; pass the model that it was opened with, or open the next epoch"},
+	{pipeline.ErrKey, exitUsage, "pass the key of the role that the task names; \"veilsum task show --json\" lists the public keys"},
+	{accountant.ErrNoGuarantee, exitUsage, "the noise is too small for any guarantee: raise noise_multiplier"},
 	{pipeline.ErrNotReady, exitNotReady, "run this again later; nothing was changed"},
 	{pipeline.ErrEnded, exitFailed, `"veilsum round status" shows the receipt`},
 	{pipeline.ErrTask, exitUsage, `"veilsum task new --example" explains every field`},

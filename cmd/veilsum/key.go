@@ -113,7 +113,7 @@ func readPublic(s string) (schema.PublicKey, error) {
 // writeFile writes to a temporary file and renames it, so that a failure
 // leaves no part. Without force an existing file is refused.
 func writeFile(path string, data []byte, mode os.FileMode, force bool) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".veilsum-")
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-") // state.Open sweeps what a kill leaves of it
 	if err != nil {
 		return err
 	}

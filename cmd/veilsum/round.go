@@ -106,8 +106,20 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 	if err != nil {
 		return err
 	}
+	a.warnBudget(ctx, o)
 	a.out.Result(openResult{RoundID: r.ID, Epoch: r.Name.Epoch, Lane: r.Name.Lane, Snapshot: r.Descriptor.Snapshot, KeyExpiry: r.Descriptor.KeyExpiry})
 	return nil
+}
+
+// warnBudget tells before vehicles seal for nothing. It is advice: "round propose" decides.
+func (a *app) warnBudget(ctx context.Context, o *opened) {
+	charges, err := pipeline.LoadCharges(ctx, o.store, o.plan.Task.Scope, o.owner)
+	if err != nil {
+		return
+	}
+	if left, err := charges.RoundsLeft(o.plan); err == nil && left == 0 {
+		a.out.Warn("the budget affords no further epoch: unless this epoch is charged already, the round can be opened but not proposed")
+	}
 }
 
 func (f *openFlags) snapshotRoot(ctx context.Context, o *opened) (schema.Digest, error) {
@@ -186,6 +198,9 @@ or a participation limit would be exceeded (exit status 4).`,
 }
 
 func (a *app) propose(ctx context.Context, c *collector.Collector, o *opened, r *pipeline.Round, candidates string) error {
+	if err := pipeline.Ended(ctx, o.store, r); err != nil {
+		return err
+	}
 	id, err := candidatesOf(ctx, o, r, candidates)
 	if err != nil {
 		return err

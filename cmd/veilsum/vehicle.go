@@ -175,7 +175,7 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 	if err != nil {
 		return err
 	}
-	if sealed.Clipped {
+	if sealed.Clipped && !a.json { // for this vehicle's screen only, never for a machine to forward
 		a.out.Info("the update was longer than the clipping norm and was scaled down (known to this vehicle only)")
 	}
 	res := sealResult{Report: sealed.Report, Bytes: sealed.Bytes, Lane: sealed.Name.Lane, File: dir.Path(sealed.File())}

@@ -166,7 +166,7 @@ func readPieces(ctx context.Context, s storage.Store, r *pipeline.Round, rep *sc
 		piece := rest[:rep.Header.PieceBytes(i)]
 		rest = rest[len(piece):]
 		if err := readPiece(ctx, s, pipeline.PieceKey(r.Name, rep.ID, i), piece); err != nil {
-			if errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrRange) {
+			if errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrRange) || errors.Is(err, storage.ErrDamaged) {
 				return &pipeline.Refused{Report: rep.ID, Reason: schema.ReasonMissing, Err: fmt.Errorf("piece %d: %w", i, err)}
 			}
 			return err

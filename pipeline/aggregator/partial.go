@@ -47,7 +47,7 @@ func Store(ctx context.Context, s storage.Store, r *pipeline.Round, p *PartialSu
 func Load(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.Digest) (*PartialSum, error) {
 	key := pipeline.PartialKey(r.Name, id)
 	raw, err := storage.ReadAll(ctx, s, key, r.Secagg.SumBytes()+64+32*schema.MaxReports)
-	if errors.Is(err, storage.ErrTooLarge) {
+	if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrDamaged) {
 		return nil, fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
 	}
 	if err != nil {

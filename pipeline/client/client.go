@@ -165,3 +165,15 @@ func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) error
 	h.learnModel(r)
 	return h.checkModel(r, model)
 }
+
+// Format implements fmt.Formatter: a client never prints its keys.
+func (Client) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }
+
+// LogValue implements slog.LogValuer.
+func (Client) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// Format implements fmt.Formatter.
+func (Config) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }
+
+// LogValue implements slog.LogValuer.
+func (Config) LogValue() slog.Value { return slog.StringValue("[redacted]") }

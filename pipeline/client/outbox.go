@@ -150,8 +150,10 @@ func send(ctx context.Context, s storage.Store, rep *schema.Report, r io.Reader,
 	return err
 }
 
-// stored asks which objects of the report are there. Their content needs no
-// check: names are created once and only this vehicle knows its ReportID before the header is out.
+// stored asks which objects of the report are there. Their content is not
+// compared, which would cost the bytes that resuming saves: who may write to the store and
+// sees the first piece may plant another one of the right size, and the report is
+// then refused, as if it had been deleted.
 func stored(ctx context.Context, s storage.Store, n pipeline.RoundName, id schema.ReportID) (map[string]int64, error) {
 	have := map[string]int64{}
 	for info, err := range s.List(ctx, pipeline.ReportPrefix(n, id), "") {

@@ -33,6 +33,10 @@ func Aggregate(r *pipeline.Round, x []int32, reports int, index int64) (mean []f
 // Metadata is what the aggregate of a round of reports reports, paid by entry index of the ledger, tells
 // beside its values.
 func Metadata(r *pipeline.Round, reports int, index int64) (map[string]string, error) {
+	enc, err := privacy.NewEncoder(r.Privacy, r.ID.Digest)
+	if err != nil {
+		return nil, err
+	}
 	g, err := pipeline.EventGuarantee(r.Event(), r.Task.Scope)
 	if err != nil {
 		return nil, err
@@ -44,6 +48,8 @@ func Metadata(r *pipeline.Round, reports int, index int64) (map[string]string, e
 		arrowipc.MetaEpsilon: real(g.Epsilon), arrowipc.MetaDelta: real(g.Delta), arrowipc.MetaMechanism: p.TrustModel + " " + p.Mechanism,
 		arrowipc.MetaNoiseMultiplier: real(float64(p.NoiseMultiplier)), arrowipc.MetaClippingNorm: real(r.Privacy.ClippingNorm()),
 		arrowipc.MetaReportCount: strconv.Itoa(reports), arrowipc.MetaReduction: "mean",
+		arrowipc.MetaRelation: string(g.Relation), arrowipc.MetaUnit: g.Unit, arrowipc.MetaTaskID: r.Name.Task.String(),
+		arrowipc.MetaNoiseStdDev:      real(enc.NoiseStdDev(reports)),
 		arrowipc.MetaLedgerIndex:      strconv.FormatInt(index, 10),
 		arrowipc.MetaDescriptorSHA256: r.ID.String(), arrowipc.MetaProducer: "veilsum",
 	}, nil

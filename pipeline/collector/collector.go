@@ -14,6 +14,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -41,7 +43,7 @@ func New(key ed25519.PrivateKey, now func() time.Time) (*Collector, error) {
 
 func (c *Collector) authorized(p *pipeline.Plan) error {
 	if own := schema.NewPublicKey(c.key); own != p.Task.Collector {
-		return fmt.Errorf("%w: the task's collector is %s, this key is %s", pipeline.ErrTask, p.Task.Collector, own)
+		return fmt.Errorf("%w: the task's collector is %s, this key is %s", pipeline.ErrKey, p.Task.Collector, own)
 	}
 	return nil
 }
@@ -60,12 +62,15 @@ type Opening struct {
 func HashModel(model []byte) schema.Digest { return schema.Hash("model", model) }
 
 // Open publishes the model and the round's descriptor. All decryptors must have published
-// their round key. If the round is open already, that round is returned.
+// their round key. If the round is open already with this model, that round is returned.
 func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan, o Opening) (*pipeline.Round, error) {
 	if err := c.authorized(p); err != nil {
 		return nil, err
 	}
 	if r, err := pipeline.LoadRound(ctx, s, p, o.Name); !errors.Is(err, storage.ErrNotExist) {
+		if err == nil && r.Descriptor.ModelHash != HashModel(o.Model) {
+			return nil, fmt.Errorf("%w: %s stands", pipeline.ErrOpened, r.Descriptor.ModelHash.Short())
+		}
 		return r, err
 	}
 	d, err := c.describe(ctx, s, p, o)
@@ -109,7 +114,13 @@ func (c *Collector) describe(ctx context.Context, s storage.Store, p *pipeline.P
 			d.KeyExpiry = key.Body.Expiry
 		}
 	}
-	return d, expiry(d, o)
+	if err := expiry(d, o); err != nil {
+		return nil, err
+	}
+	if c.now().Unix() >= d.KeyExpiry {
+		return nil, fmt.Errorf("%w: the round keys of %s expired at %s", pipeline.ErrTask, o.Name, time.Unix(d.KeyExpiry, 0).UTC().Format(time.RFC3339))
+	}
+	return d, nil
 }
 
 // expiry applies the wished key expiry and keeps the deadline before it.
@@ -152,3 +163,9 @@ func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Roun
 	_, err = s.PutOnce(ctx, pipeline.CandidatesKey(r.Name, l.ID()), raw)
 	return l.ID(), len(ids), err
 }
+
+// Format implements fmt.Formatter: a collector never prints its key.
+func (Collector) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }
+
+// LogValue implements slog.LogValuer.
+func (Collector) LogValue() slog.Value { return slog.StringValue("[redacted]") }

@@ -200,7 +200,7 @@ func (p *Proposal) affordable(ctx context.Context, s storage.Store, r *pipeline.
 	}
 	slices.SortFunc(p.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
 	if len(kept) < r.Task.Batch.Min {
-		return nil, nil, fmt.Errorf("%w: %d reports remain, min_batch_size is %d", pipeline.ErrNotReady, len(kept), r.Task.Batch.Min)
+		return nil, nil, fmt.Errorf("%w: %d reports remain, min_batch_size is %d", pipeline.ErrTooFew, len(kept), r.Task.Batch.Min)
 	}
 	pipeline.SortVehicles(vehicles)
 	if len(slices.Compact(slices.Clone(vehicles))) != len(vehicles) {

@@ -73,12 +73,18 @@ func (d *Decryptor) Index(p *pipeline.Plan) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: decryptor key %s is not in the task's committee", pipeline.ErrTask, own)
+	return 0, fmt.Errorf("%w: decryptor key %s is not in the task's committee", pipeline.ErrKey, own)
 }
+
+// maxEpochs bounds the epochs of one call of PublishKeys.
+const maxEpochs = 1 << 20
 
 // PublishKeys makes and publishes the round keys of the epochs from first to last, in all
 // lanes. A key that exists already is published again, the same.
 func (d *Decryptor) PublishKeys(ctx context.Context, s storage.Store, id schema.TaskID, first, last uint64, expiry time.Time) (int, error) {
+	if last < first || last-first >= maxEpochs {
+		return 0, fmt.Errorf("%w: epochs %d to %d: want at most %d", pipeline.ErrTask, first, last, maxEpochs)
+	}
 	p, err := pipeline.LoadTask(ctx, s, id, d.owner)
 	if err != nil {
 		return 0, err
@@ -88,7 +94,8 @@ func (d *Decryptor) PublishKeys(ctx context.Context, s storage.Store, id schema.
 		return 0, err
 	}
 	n := 0
-	for epoch := first; epoch <= last; epoch++ {
+	for i := range last - first + 1 { // counted, so that the largest epoch ends it
+		epoch := first + i
 		for lane := range p.Task.Batch.Lanes {
 			name := pipeline.RoundName{Task: id, Epoch: epoch, Lane: uint32(lane)}
 			if err := d.publishKey(ctx, s, p, name, k, expiry.Unix()); err != nil {
@@ -107,6 +114,9 @@ func (d *Decryptor) publishKey(ctx context.Context, s storage.Store, p *pipeline
 	}
 	if err != nil {
 		return err
+	}
+	if d.now().Unix() >= f.Expiry {
+		return fmt.Errorf("%w for round %s: it expired", ErrNoKey, n)
 	}
 	_, err = s.PutOnce(ctx, pipeline.RoundKeyKey(n, k), f.Published)
 	return err
@@ -135,33 +145,4 @@ func (d *Decryptor) newKey(p *pipeline.Plan, n pipeline.RoundName, k int, expiry
 	}
 	f := &roundFile{Expiry: expiry, Coin: coin, Key: private, Published: signed.Bytes()}
 	return f, d.create(n, f)
-}
-
-// Erase destroys the keys and seeds of every round whose key has expired by
-// this decryptor's clock, and returns how many. A damaged file does not keep
-// the others.
-func (d *Decryptor) Erase(p *pipeline.Plan, id schema.TaskID) (int, error) {
-	names, err := d.rounds(id)
-	if err != nil {
-		return 0, err
-	}
-	erased, failed := 0, []error(nil)
-	for _, n := range names {
-		done, err := d.eraseExpired(p, n)
-		if done {
-			erased++
-		}
-		failed = append(failed, err)
-	}
-	return erased, errors.Join(failed...)
-}
-
-func (d *Decryptor) eraseExpired(p *pipeline.Plan, n pipeline.RoundName) (bool, error) {
-	f, err := d.load(p, n)
-	if err != nil || d.now().Unix() < f.Expiry || !f.holdsSecrets() {
-		return false, err
-	}
-	f.erase()
-	err = d.save(n, f)
-	return err == nil, err
 }

@@ -190,11 +190,11 @@ func TestDescriptorExpiry(t *testing.T) {
 	if _, err := d.Vote(ctx, f.Store, r); !errors.Is(err, pipeline.ErrNotReady) {
 		t.Fatal(err) // binds the key to the round
 	}
-	if n, err := d.Erase(f.Plan, f.TaskID); n != 0 || err != nil {
+	if n, err := d.Erase(); n != 0 || err != nil {
 		t.Fatal(n, err)
 	}
 	*f.Clock = f.Now().Add(11 * time.Minute)
-	if n, err := d.Erase(f.Plan, f.TaskID); n != 1 || err != nil {
+	if n, err := d.Erase(); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	if _, err := d.Vote(ctx, f.Store, r); !errors.Is(err, decryptor.ErrNoKey) {
@@ -215,9 +215,12 @@ func TestEraseGoesOn(t *testing.T) {
 	*f.Clock = f.Now().Add(2 * time.Hour)
 	d, exit := f.Decryptor(0)
 	defer exit()
-	n, err := d.Erase(f.Plan, f.TaskID)
+	n, err := d.Erase()
 	if n != 1 || err == nil || strings.Contains(err.Error(), string(b[40:60])) {
 		t.Error(n, err)
+	}
+	if left := read(t, path); string(left) != "{}" {
+		t.Errorf("the damaged file still holds %d bytes, perhaps a key", len(left))
 	}
 }
 

@@ -35,12 +35,6 @@ type accepted struct {
 	Seeds   []byte           `json:"seeds"`
 }
 
-// String implements fmt.Stringer.
-func (*roundFile) String() string { return "[redacted]" }
-
-// String implements fmt.Stringer.
-func (accepted) String() string { return "[redacted]" }
-
 func (f *roundFile) holdsSecrets() bool {
 	_, err := f.record.Key()
 	return len(f.Key) > 0 || len(f.Accepted) > 0 || err == nil
@@ -133,6 +127,21 @@ func (d *Decryptor) create(n pipeline.RoundName, f *roundFile) error {
 		return err
 	}
 	return d.state.Create(fileOf(n), b)
+}
+
+// tasks lists the tasks with a state file.
+func (d *Decryptor) tasks() ([]schema.TaskID, error) {
+	folders, err := d.state.Folders("rounds")
+	if err != nil {
+		return nil, err
+	}
+	var ids []schema.TaskID
+	for _, f := range folders {
+		if id, err := schema.ParseDigest(f); err == nil {
+			ids = append(ids, schema.TaskID{Digest: id})
+		}
+	}
+	return ids, nil
 }
 
 // rounds lists the rounds of a task with a state file.

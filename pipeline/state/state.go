@@ -121,7 +121,12 @@ func (d *Dir) Remove(name string) error {
 }
 
 // Names lists the files directly inside a subdirectory, sorted; an absent directory has none.
-func (d *Dir) Names(sub string) ([]string, error) {
+func (d *Dir) Names(sub string) ([]string, error) { return d.entries(sub, false) }
+
+// Folders lists the directories directly inside a subdirectory, sorted.
+func (d *Dir) Folders(sub string) ([]string, error) { return d.entries(sub, true) }
+
+func (d *Dir) entries(sub string, folders bool) ([]string, error) {
 	entries, err := os.ReadDir(d.Path(sub))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -131,7 +136,7 @@ func (d *Dir) Names(sub string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+		if e.IsDir() == folders && !strings.HasPrefix(e.Name(), ".") {
 			names = append(names, e.Name())
 		}
 	}

@@ -20,6 +20,14 @@ const (
 	MetaEpsilon = "veilsum.epsilon"
 	// MetaDelta belongs to MetaEpsilon.
 	MetaDelta = "veilsum.delta"
+	// MetaRelation and MetaUnit say what that guarantee protects.
+	MetaRelation = "veilsum.relation"
+	// MetaUnit is the privacy unit, "vehicle".
+	MetaUnit = "veilsum.unit"
+	// MetaTaskID is the TaskID.
+	MetaTaskID = "veilsum.task_id"
+	// MetaNoiseStdDev is the standard deviation of the noise in each value.
+	MetaNoiseStdDev = "veilsum.noise_std_dev"
 	// MetaMechanism names the noise mechanism.
 	MetaMechanism = "veilsum.mechanism"
 	// MetaNoiseMultiplier is the noise multiplier of the sum.

@@ -160,6 +160,9 @@ func (s *Store) open(ctx context.Context, key string) (*os.File, storage.Info, e
 		return nil, storage.Info{}, err
 	}
 	f, err := os.Open(s.path(key))
+	if errors.Is(err, fs.ErrPermission) { // a reader that may list, but not read, this object
+		return nil, storage.Info{}, fmt.Errorf("%w: %w", storage.ErrDamaged, keyError(key, err))
+	}
 	if err != nil {
 		return nil, storage.Info{}, keyError(key, err)
 	}

@@ -166,7 +166,7 @@ func verified(ctx context.Context, key string, r io.ReadCloser, found minio.Obje
 	h := sha256.New()
 	return body.New(ctx, hashing{r, h}, found.Size, func() error {
 		if have := [sha256.Size]byte(h.Sum(nil)); have != want {
-			return fmt.Errorf("s3: get %q: content is damaged: sha256 %x, written as %x", key, have, want)
+			return fmt.Errorf("%w: s3: get %q: sha256 %x, written as %x", storage.ErrDamaged, key, have, want)
 		}
 		return nil
 	})
