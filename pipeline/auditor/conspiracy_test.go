@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/aggregator"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
@@ -130,6 +131,39 @@ func TestVotesForAnother(t *testing.T) {
 	f.Replace(pipeline.VoteKey(r.Name, 3), func([]byte) []byte { return x.Bytes() })
 	f.Replace(pipeline.ReceiptKey(r.Name), func([]byte) []byte { return sign(t, f, c) })
 	f.wantNote(t, "another list", "a vote for another list")
+}
+
+// The partial sum that the receipt names must be over the list, with the reports' own corr, at either depth.
+func TestOtherSum(t *testing.T) {
+	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)
+	r, c := f.rounds[0], f.receipt(t, 0)
+	one := make([]byte, r.Secagg.BlockBytes())
+	one[0] = 1
+	for name, change := range map[string]func(p *aggregator.PartialSum) error{
+		"corr":      func(p *aggregator.PartialSum) error { return p.Sum.AddCorr(one) },
+		"block":     func(p *aggregator.PartialSum) error { return p.Sum.AddBlocks(0, one) },
+		"list":      func(p *aggregator.PartialSum) error { p.Reports[0].Digest = schema.Digest{}; return nil },
+		"less list": func(p *aggregator.PartialSum) error { p.Reports = p.Reports[1:]; return nil },
+	} {
+		p, err := aggregator.Load(ctx, f.Store, r, c.Sum)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := change(p); err != nil {
+			t.Fatal(err)
+		}
+		raw, id, err := p.Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lie := c
+		lie.Sum = id
+		store := overlay{f.with(pipeline.ReceiptKey(r.Name), sign(t, f, lie)), pipeline.PartialKey(r.Name, id), raw}
+		f.wantFlaw(t, name, store, auditor.Options{Depth: auditor.DepthPieces}, "/partials/")
+		if name != "block" { // which only the pieces show, if the rest is made to fit: TestShiftedSum
+			f.wantFlaw(t, name, store, auditor.Options{Depth: auditor.DepthSigned}, "/partials/")
+		}
+	}
 }
 
 // A decryptor that votes for a report that it refused is noted.
