@@ -7,9 +7,11 @@
 // the tasks name. It needs no key that is secret and writes nothing. [Report.Statement] is the
 // short machine-readable form of what was found, [Report.Table] one row for each round.
 //
-// What an audit cannot see: that the store hides whole rounds or reservations,
-// which only a tamper-evident ledger or a remembered checkpoint shows; and how the
-// devices behaved that made what was signed. [Report] says so too.
+// Every object of a scope's ledger is verified: what was reserved cannot be changed, reordered
+// or dropped from its middle, and each opened list was paid for before anybody voted for it.
+// What an audit cannot see: that Collectors and store replaced the whole ledger or rolled it
+// back together with its rounds, unless it is given a checkpoint that an earlier audit saw
+// ([Options].Remembered); and how the devices behaved that made what was signed. [Report] says so too.
 package auditor
 
 import (
@@ -49,6 +51,9 @@ type Options struct {
 	// checks, late votes and answers, manifests nobody voted for) into notes: whoever
 	// can write to the store can plant one, and every role takes it for silence.
 	PassUnnamed bool
+	// Remembered are checkpoints that earlier audits saw ([Report.Checkpoints]), at most one a
+	// ledger. A ledger that does not continue its own is a flaw, and so is one that is gone.
+	Remembered []ledger.Checkpoint
 	// Progress is told how many rounds of a task are done; may be nil.
 	Progress func(done, total int)
 }
@@ -111,7 +116,7 @@ func blame(object, what string, err error) error {
 	}
 	for _, e := range []error{
 		pipeline.ErrUntrusted, pipeline.ErrFork, pipeline.ErrTask, schema.ErrFormat, schema.ErrSignature,
-		storage.ErrNotExist, storage.ErrTooLarge, storage.ErrRange, storage.ErrKey,
+		ledger.ErrCorrupt, ledger.ErrFork, ledger.ErrEntry, storage.ErrNotExist, storage.ErrTooLarge, storage.ErrRange, storage.ErrKey,
 	} {
 		if errors.Is(err, e) {
 			return &Flaw{Object: object, What: what, Err: err}
@@ -128,29 +133,9 @@ type auditor struct {
 	report *Report
 	plans  map[schema.TaskID]*pipeline.Plan
 	// ledgers are those opened so far, by scope.
-	ledgers map[schema.ScopeID]*pipeline.Ledger
+	ledgers map[schema.ScopeID]*scopeLedger
 	// last is the snapshot read last: rounds in a row mostly share it.
 	last *schema.Snapshot
-}
-
-// ledger opens and verifies the ledger of a scope, once.
-func (a *auditor) ledger(scope schema.Scope) (*pipeline.Ledger, error) {
-	id := scope.ID()
-	if l, ok := a.ledgers[id]; ok {
-		return l, nil
-	}
-	l, err := pipeline.OpenLedger(a.ctx, a.store, scope, a.owner, nil)
-	if err == nil {
-		_, err = l.Audit(a.ctx, ledger.Checkpoint{})
-	}
-	if err != nil {
-		return nil, blame(pipeline.LedgerPrefix(id), "the ledger", err)
-	}
-	if a.ledgers == nil {
-		a.ledgers = map[schema.ScopeID]*pipeline.Ledger{}
-	}
-	a.ledgers[id] = l
-	return l, nil
 }
 
 // Audit verifies every round of every task that the owner signed, in the order
@@ -168,7 +153,7 @@ func Audit(ctx context.Context, s storage.Store, owner schema.PublicKey, opt Opt
 }
 
 func newAuditor(ctx context.Context, s storage.Store, owner schema.PublicKey, opt Options) *auditor {
-	return &auditor{ctx: ctx, store: s, owner: owner, opt: opt, report: newReport(s.String(), owner), plans: map[schema.TaskID]*pipeline.Plan{}}
+	return &auditor{ctx: ctx, store: s, owner: owner, opt: opt, report: newReport(s.String(), owner), plans: map[schema.TaskID]*pipeline.Plan{}, ledgers: map[schema.ScopeID]*scopeLedger{}}
 }
 
 func (a *auditor) run() error {
@@ -184,7 +169,10 @@ func (a *auditor) run() error {
 	if len(a.report.Tasks) == 0 {
 		return ErrNothing
 	}
-	return a.scopes()
+	if err := a.scopes(); err != nil {
+		return err
+	}
+	return a.strangers()
 }
 
 // count notes that an object was verified.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -117,15 +118,18 @@ func (r *roundAudit) reservation() error {
 	if err != nil {
 		return err
 	}
-	entry, checkpoint, err := l.Paid(r.Round, r.receipt.Manifest)
+	entry, checkpoint, err := l.paid(r.Round, r.receipt.Manifest)
 	if err != nil {
 		return &Flaw{Object: pipeline.ReceiptKey(r.Name), What: "the ledger does not charge its list", Err: err}
 	}
 	if schema.Digest(entry.Reservation) != x.ID() {
 		return flawf(key, "entry %d of the ledger names another one", entry.Index)
 	}
-	if schema.Digest(checkpoint.ID()) != r.receipt.Checkpoint {
-		return flawf(pipeline.ReceiptKey(r.Name), "its checkpoint is not the ledger's with the reservation %s", key)
+	if checkpoint != r.receipt.Checkpoint {
+		return flawf(pipeline.ReceiptKey(r.Name), "its checkpoint is not the ledger's at size %d, with the reservation %s", entry.Index+1, key)
+	}
+	if signed := ledger.CheckpointKey(entry.Index + 1); !slices.Contains(l.signed, entry.Index+1) && entry.Index+1 < l.out.Size {
+		r.note(l.prefix+signed, "missing; the votes name this checkpoint, and the entries give it")
 	}
 	r.index = entry.Index
 	if len(x.Body.Vehicles) != len(r.manifest.Reports) {
@@ -170,8 +174,28 @@ func (r *roundAudit) votes() error {
 		} else if r.certified() && v.Body.Manifest != r.receipt.Manifest {
 			r.note(key, "a vote for another list, %s, which was not certified", v.Body.Manifest.Short())
 		}
+		if err := r.voteInLedger(key, v.Body); err != nil {
+			return err
+		}
 	}
 	return r.certificate(found, named)
+}
+
+// voteInLedger notes a vote that the ledger does not explain. The decryptor lied, or it was
+// shown another ledger than this audit.
+func (r *roundAudit) voteInLedger(key string, v schema.Vote) error {
+	l, err := r.ledger(r.Task.Scope)
+	if err != nil {
+		return err
+	}
+	_, checkpoint, err := l.paid(r.Round, v.Manifest)
+	if err != nil && !errors.Is(err, ledger.ErrNotReserved) {
+		return l.blame(err)
+	}
+	if checkpoint != v.Checkpoint {
+		r.note(key, "it names a checkpoint that this ledger does not give: the decryptor lied, or it saw another ledger")
+	}
+	return nil
 }
 
 // changedMind notes a vote for a list with a report that the voter refused. It may

@@ -33,13 +33,14 @@ func (f *played) conspire(t *testing.T, r *pipeline.Round, reports []schema.Repo
 	}
 	f.Put(pipeline.ManifestKey(r.Name, id), manifest.Bytes())
 	f.Put(pipeline.ReservationKey(f.Task.Scope.ID(), r.Name, id), reservation.Bytes())
+	paid := f.charge(t, reservation)
 	some := schema.HashModel([]byte("some"))
 	c := schema.Receipt{
-		Version: schema.Version, Status: schema.StatusCommitted, TaskID: f.TaskID, RoundID: r.ID, Epoch: r.Name.Epoch, Manifest: id, Checkpoint: reservation.ID(),
+		Version: schema.Version, Status: schema.StatusCommitted, TaskID: f.TaskID, RoundID: r.ID, Epoch: r.Name.Epoch, Manifest: id, Checkpoint: paid,
 		Reports: len(reports), Event: r.Event(), Aggregate: some, AggregateSize: 1, Sum: some, Dropped: []int{}, Convicted: []int{}, WitnessVariance: 2, WitnessFloor: 1,
 	}
 	for k, key := range f.Members {
-		vote, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: k, Manifest: id, Checkpoint: reservation.ID()}, key)
+		vote, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: k, Manifest: id, Checkpoint: paid}, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,6 +128,7 @@ func TestVotesForAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.unsettle(t)
 	c.Votes = c.Votes[:3] // the fourth voted for a list that was not certified
 	f.Replace(pipeline.VoteKey(r.Name, 3), func([]byte) []byte { return x.Bytes() })
 	f.Replace(pipeline.ReceiptKey(r.Name), func([]byte) []byte { return sign(t, f, c) })

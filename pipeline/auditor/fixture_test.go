@@ -2,12 +2,14 @@ package auditor_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 )
 
@@ -77,6 +79,36 @@ func (f *played) receipt(t testing.TB, i int) schema.Receipt {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// entries counts the single entries of the ledger.
+func (f *played) entries() (n int64) {
+	for key := range f.Objects() {
+		if strings.Contains(key, "/ledger/entry/") {
+			n++
+		}
+	}
+	return n
+}
+
+// ledgerKey is the full name of an object of the ledger.
+func (f *played) ledgerKey(name string) string {
+	return pipeline.LedgerPrefix(f.Task.Scope.ID()) + name
+}
+
+// unsettle takes the newest entry of the ledger away, as if the Collector had died before it.
+func (f *played) unsettle(t testing.TB) {
+	t.Helper()
+	n := f.entries()
+	last := f.ledgerKey(ledger.EntryKey(n - 1))
+	if !strings.Contains(string(f.Get(last)), `"kind":"settle"`) {
+		t.Fatalf("%s settles nothing", last)
+	}
+	for _, key := range []string{last, f.ledgerKey(ledger.CheckpointKey(n))} {
+		if err := f.Store.Delete(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // ledgerIndex is the entry that pays for a manifest.

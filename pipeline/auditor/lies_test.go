@@ -14,6 +14,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/secagg/committee"
@@ -96,26 +97,33 @@ func TestLyingReceipt(t *testing.T) {
 }
 
 // Every object is needed, but for candidate lists and checks, which are there
-// to make the round go on. The model here is needed as the descriptor names it.
+// to make the round go on, and what the entries of the ledger give. The model here is needed as the descriptor names it.
 func TestEveryObjectMissing(t *testing.T) {
 	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2, 3)
 	for _, key := range slices.Sorted(maps.Keys(f.Objects())) {
 		s := without{f.Store, key}
-		if strings.HasSuffix(key, "/receipt.json") {
-			// Before its receipt a round goes on, and its aggregate is nobody's.
-			rep, err := auditor.Audit(ctx, s, schema.NewPublicKey(f.Owner), auditor.Options{})
-			if r := rep.Tasks[0].Rounds[0]; err != nil || r.Status != auditor.StatusOpen || !slices.ContainsFunc(r.Orphans, func(o string) bool { return strings.Contains(o, "/aggregate/") }) {
-				t.Errorf("without receipt: round %+v, error %v", r, err)
-			}
-			continue
-		}
-		if strings.Contains(key, "/candidates/") || strings.Contains(key, "/checks/") {
+		switch {
+		case strings.HasSuffix(key, "/receipt.json"): // the ledger names it
+			f.wantFlaw(t, "without "+key, s, auditor.Options{}, f.ledgerKey(ledger.EntryKey(2)))
+		case strings.Contains(key, "/candidates/"), strings.Contains(key, "/checks/"):
 			if _, err := auditor.Audit(ctx, s, schema.NewPublicKey(f.Owner), auditor.Options{}); err != nil {
 				t.Errorf("without %s: %v", key, err)
 			}
-			continue
+		case strings.Contains(key, "/ledger/checkpoint/"), strings.HasSuffix(key, "/ledger/"+ledger.EntryKey(0)):
+			// They follow from the entries and the scope, but somebody took them away.
+			rep, err := auditor.Audit(ctx, s, schema.NewPublicKey(f.Owner), auditor.Options{})
+			if err != nil || len(rep.Notes) != 1 || rep.Notes[0].Object != key || !strings.HasPrefix(rep.Notes[0].Text, "missing") {
+				t.Errorf("without %s: error %v, notes %v, want one about it", key, err, rep.Notes)
+			}
+		default:
+			f.wantFlaw(t, "without "+key, s, auditor.Options{Depth: auditor.DepthPieces}, "")
 		}
-		f.wantFlaw(t, "without "+key, s, auditor.Options{Depth: auditor.DepthPieces}, "")
+	}
+	// Before its receipt a round goes on, and its aggregate is nobody's.
+	f.unsettle(t)
+	rep, err := auditor.Audit(ctx, without{f.Store, pipeline.ReceiptKey(f.rounds[0].Name)}, schema.NewPublicKey(f.Owner), auditor.Options{})
+	if r := rep.Tasks[0].Rounds[0]; err != nil || r.Status != auditor.StatusOpen || !slices.ContainsFunc(r.Orphans, func(o string) bool { return strings.Contains(o, "/aggregate/") }) {
+		t.Errorf("without receipt: round %+v, error %v", r, err)
 	}
 }
 
@@ -147,6 +155,7 @@ func TestShiftedSum(t *testing.T) {
 	store := f.shifted(t, r)
 	f.wantFlaw(t, "shifted sum", store, auditor.Options{Depth: auditor.DepthPieces}, "partials/")
 	f.wantFlaw(t, "shifted sum", store, auditor.Options{}, "partials/")
+	f.unsettle(t)
 	rep, err := auditor.Audit(ctx, store, schema.NewPublicKey(f.Owner), auditor.Options{Depth: auditor.DepthSigned})
 	if err != nil {
 		t.Fatal(err)
@@ -229,6 +238,7 @@ func TestOtherAggregate(t *testing.T) {
 	f.wantFlaw(t, "garbage", f.with(pipeline.ReceiptKey(r.Name), sign(t, f, lie)), auditor.Options{}, "aggregate/")
 
 	// A looser accountant's epsilon is no lie: it is noted.
+	f.unsettle(t)
 	rep, err := auditor.Audit(ctx, publish(func(a *arrowipc.Aggregate) { a.Meta[arrowipc.MetaEpsilon] = "77" }), schema.NewPublicKey(f.Owner), auditor.Options{})
 	if err != nil || len(rep.Notes) != 1 || !strings.Contains(rep.Notes[0].Text, "77") {
 		t.Errorf("error %v, notes %v, want one about epsilon", err, rep.Notes)

@@ -127,6 +127,9 @@ type Scope struct {
 	MinSeparation    uint64 `json:"min_separation"`
 	// Uncharged are reservations that do not count, since their round was aborted before any vote.
 	Uncharged []string `json:"uncharged"`
+	// Orphans are reservations that no entry of the ledger names: they charge nothing.
+	Orphans []string `json:"orphans"`
+	Ledger  *Ledger  `json:"ledger"` // nil only if a flaw was found before
 }
 
 // Account is what one accountant finds.

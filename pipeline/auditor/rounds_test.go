@@ -112,6 +112,7 @@ func TestNotes(t *testing.T) {
 		Version: c.Version, Status: schema.StatusVoid, Reason: "no set of answers opens the sum", TaskID: c.TaskID, RoundID: c.RoundID, Epoch: c.Epoch,
 		Manifest: c.Manifest, Checkpoint: c.Checkpoint, Reports: c.Reports, Event: c.Event, Votes: c.Votes, Answers: c.Answers, Dropped: []int{}, Convicted: []int{},
 	}
+	f.unsettle(t)
 	f.Replace(pipeline.ReceiptKey(r.Name), func([]byte) []byte { return sign(t, f, void) })
 	rep := f.wantNote(t, "void", "but the answers that it names open the sum")
 	if len(rep.Scopes[0].Charges) != 1 {

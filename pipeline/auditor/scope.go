@@ -2,14 +2,13 @@ package auditor
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/storage"
 )
 
 // scopes audits the budget of every scope that an audited task belongs to.
@@ -32,8 +31,15 @@ func (a *auditor) scopes() error {
 }
 
 func (a *auditor) scope(id schema.ScopeID, scope schema.Scope) error {
-	sa := &scopeAudit{auditor: a, out: &Scope{ID: id, Scope: scope, Charges: []Charge{}, Vehicles: []Group{}, Spent: []Account{}, Uncharged: []string{}, Silent: []string{}}}
+	sa := &scopeAudit{auditor: a, seen: map[string]bool{}, out: &Scope{
+		ID: id, Scope: scope, Charges: []Charge{}, Vehicles: []Group{}, Spent: []Account{}, Uncharged: []string{}, Orphans: []string{}, Silent: []string{},
+	}}
 	a.report.Scopes = append(a.report.Scopes, sa.out)
+	var err error
+	if sa.ledger, err = a.ledger(scope); err != nil {
+		return err
+	}
+	sa.out.Ledger = sa.ledger.out
 	for info, err := range a.store.List(a.ctx, pipeline.ScopePrefix(id), "") {
 		if err != nil {
 			return err
@@ -42,36 +48,65 @@ func (a *auditor) scope(id schema.ScopeID, scope schema.Scope) error {
 			return err
 		}
 	}
-	if err := sa.agreesWithLedger(scope); err != nil {
-		return err
+	for _, step := range []func() error{sa.entries, sa.agreesWithLedger, sa.budget, sa.participations} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
-	if err := sa.budget(); err != nil {
-		return err
-	}
-	return sa.participations()
+	return nil
 }
 
 // scopeAudit counts the reservations of a scope. It is written apart from
 // pipeline.LoadCharges, by which the roles count, so that one checks the other.
 type scopeAudit struct {
 	*auditor
+	ledger *scopeLedger
+	seen   map[string]bool // reservations in the store that an entry names
 	out    *Scope
 	epochs []*epoch // by task and epoch
 }
 
-// agreesWithLedger compares the charges with those that the roles count, from the ledger's entries.
-func (s *scopeAudit) agreesWithLedger(scope schema.Scope) error {
-	key := pipeline.LedgerPrefix(s.out.ID)
-	l, err := s.ledger(scope)
-	if err != nil {
-		return err
+// entries checks that every entry has its object, and ended as its receipt says.
+func (s *scopeAudit) entries() error {
+	tasks := map[schema.TaskID]bool{}
+	for _, x := range s.ledger.log.Reservations() {
+		n := roundOf(x)
+		key := pipeline.ReservationKey(s.out.ID, n, schema.ManifestID{Digest: schema.Digest(x.Manifest)})
+		if !s.seen[key] {
+			return flawf(key, "missing: entry %d of the ledger names it", x.Index)
+		}
+		if err := s.ended(x); err != nil {
+			return err
+		}
+		if !tasks[n.Task] {
+			tasks[n.Task] = true
+			s.oneCommittee(n.Task)
+		}
 	}
-	c, err := l.Charges(s.ctx)
-	if err != nil {
-		return blame(key, "the ledger's charges", err)
+	return nil
+}
+
+// oneCommittee notes two committees that spend from one scope: if they share too few honest
+// members they can be shown two ledgers.
+func (s *scopeAudit) oneCommittee(id schema.TaskID) {
+	for _, t := range s.report.Tasks {
+		a, b := t.plan.Task.Committee, s.plans[id].Task.Committee
+		if t.Scope != s.out.ID || a.Size == b.Size && a.Threshold == b.Threshold && a.Malicious == b.Malicious && slices.Equal(a.Keys, b.Keys) {
+			continue
+		}
+		s.note(pipeline.TaskKey(id), "it spends from the same budget as task %s with another committee: the ledger binds both only as far as they share honest members", t.ID.Short())
+		return
 	}
-	if c.Epochs() != len(s.epochs) {
-		return flawf(key, "it charges %d epochs, receipts, votes and reservations give %d", c.Epochs(), len(s.epochs))
+}
+
+// agreesWithLedger compares the charges with those of the ledger's own rules.
+func (s *scopeAudit) agreesWithLedger() error {
+	c, err := s.ledger.log.Charges(s.ctx)
+	if err != nil {
+		return s.ledger.blame(err)
+	}
+	if c.Epochs() != int64(len(s.epochs)) {
+		return flawf(s.ledger.prefix, "it charges %d epochs, votes and reservations give %d", c.Epochs(), len(s.epochs))
 	}
 	return nil
 }
@@ -86,74 +121,72 @@ type epoch struct {
 	key      string
 }
 
-// reservation verifies one reservation and counts it. One that does not verify
-// is a flaw whoever wrote it: leaving it out could hide a charge.
+// reservation verifies one reservation and counts it. One that the ledger names and that does not
+// verify is a flaw: leaving it out could hide a charge.
 func (s *scopeAudit) reservation(key string) error {
-	raw, err := s.read(key)
-	if err != nil {
-		return blame(key, "the reservation", err)
+	x, named := s.ledger.named[key]
+	p, res, err := s.verify(key)
+	if !named {
+		return s.orphan(key, err)
 	}
-	x, err := schema.Decode[schema.Reservation](raw)
-	if err != nil {
-		return blame(key, "the reservation", err)
-	}
-	b, n := x.Body, pipeline.RoundName{Task: x.Body.TaskID, Epoch: x.Body.Epoch, Lane: x.Body.Lane}
-	if b.Scope != s.out.ID || key != pipeline.ReservationKey(s.out.ID, n, b.Manifest) {
-		return flawf(key, "it is not this scope's reservation of this name")
-	}
-	p, err := s.loadTask(b.TaskID)
 	if err != nil {
 		return err
 	}
-	if p == nil || p.Task.Scope.ID() != s.out.ID {
-		return flawf(key, "it charges a task that is not of this scope and owner")
+	if ledger.ID(res.ID()) != x.Reservation || ledger.ID(res.Body.RoundID.Digest) != x.Round || len(res.Body.Vehicles) != x.Reports {
+		return flawf(key, "entry %d of the ledger names another one", x.Index)
 	}
-	if err := x.Verify(p.Task.Collector); err != nil {
-		return blame(key, "the reservation", err)
-	}
-	if b.Event != p.Event() {
-		return flawf(key, "it charges another event than its task costs")
-	}
+	s.seen[key] = true
 	s.count("reservation")
-	l, err := s.ledger(p.Task.Scope)
-	if err != nil {
-		return err
+	if x.Voided > 0 { // it counts only if somebody voted for it, unseen
+		voted, err := s.voted(s.ctx, x)
+		if err != nil {
+			return err
+		}
+		if !voted {
+			s.out.Uncharged = append(s.out.Uncharged, key)
+			return nil
+		}
 	}
-	_, err = l.Find(&pipeline.Round{Plan: p, Name: n, ID: b.RoundID}, b.Manifest)
-	if errors.Is(err, pipeline.ErrNotReady) { // a Collector died before it was charged
-		s.out.Uncharged = append(s.out.Uncharged, key)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	counts, err := s.counts(p, n, b.RoundID)
-	if err != nil {
-		return err
-	}
-	if !counts {
-		s.out.Uncharged = append(s.out.Uncharged, key)
-		return nil
-	}
-	s.charge(p, n, b.Vehicles, key)
+	s.charge(p, roundOf(x), res.Body.Vehicles, key)
 	return nil
 }
 
-// counts tells whether a round is charged: always, unless its receipt is void
-// without a checkpoint and nobody voted.
-func (s *scopeAudit) counts(p *pipeline.Plan, n pipeline.RoundName, id schema.RoundID) (bool, error) {
-	x, err := load[schema.Receipt](s.auditor, pipeline.ReceiptKey(n), p.Task.Collector)
-	if errors.Is(err, storage.ErrNotExist) {
-		return true, nil
-	}
+// orphan is a reservation that no entry names: a Collector died before it was charged, or it was planted.
+func (s *scopeAudit) orphan(key string, err error) error {
 	if err != nil {
-		return true, blame(pipeline.ReceiptKey(n), "the receipt", err)
+		return s.unnamed(err)
 	}
-	if x.Body.RoundID != id || x.Body.Status != schema.StatusVoid || !x.Body.Checkpoint.IsZero() {
-		return true, nil
+	s.count("reservation")
+	s.out.Orphans = append(s.out.Orphans, key)
+	s.note(key, "no entry of the ledger names this reservation: it charges nothing, and no vote may name its list")
+	return nil
+}
+
+func (s *scopeAudit) verify(key string) (p *pipeline.Plan, x schema.Signed[schema.Reservation], err error) {
+	raw, err := s.read(key)
+	if err != nil {
+		return nil, x, blame(key, "the reservation", err)
 	}
-	votes, err := pipeline.LoadVotes(s.ctx, s.store, &pipeline.Round{Plan: p, Name: n, ID: id})
-	return len(votes) > 0, err
+	if x, err = schema.Decode[schema.Reservation](raw); err != nil {
+		return nil, x, blame(key, "the reservation", err)
+	}
+	b, n := x.Body, pipeline.RoundName{Task: x.Body.TaskID, Epoch: x.Body.Epoch, Lane: x.Body.Lane}
+	if b.Scope != s.out.ID || key != pipeline.ReservationKey(s.out.ID, n, b.Manifest) {
+		return nil, x, flawf(key, "it is not this scope's reservation of this name")
+	}
+	if p, err = s.loadTask(b.TaskID); err != nil {
+		return nil, x, err
+	}
+	if p == nil || p.Task.Scope.ID() != s.out.ID {
+		return nil, x, flawf(key, "it charges a task that is not of this scope and owner")
+	}
+	if err := x.Verify(p.Task.Collector); err != nil {
+		return nil, x, blame(key, "the reservation", err)
+	}
+	if b.Event != p.Event() {
+		return nil, x, flawf(key, "it charges another event than its task costs")
+	}
+	return p, x, nil
 }
 
 func (s *scopeAudit) charge(p *pipeline.Plan, n pipeline.RoundName, vehicles []schema.VehicleID, key string) {

@@ -2,6 +2,7 @@ package auditor_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -9,11 +10,62 @@ import (
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 )
 
-// reserve plants a reservation of an epoch without a round, well signed by the Collector.
+// reserve plants a reservation of an epoch without a round, well signed by the Collector, and
+// charges it in the ledger, whatever budget and limits say.
 func (f *played) reserve(t *testing.T, epoch uint64, change func(r *schema.Reservation)) string {
+	t.Helper()
+	key := f.plant(t, epoch, change)
+	x, err := schema.Decode[schema.Reservation](f.Get(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.charge(t, x)
+	return key
+}
+
+// charge appends a reservation to the ledger and returns the checkpoint that ends with it.
+func (f *played) charge(t *testing.T, x schema.Signed[schema.Reservation]) schema.Digest {
+	t.Helper()
+	b, head := x.Body, int64(0)
+	for _, err := range f.Store.List(ctx, pipeline.LedgerPrefix(b.Scope)+"entry/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		head++
+	}
+	event, err := f.Plan.Privacy.Event()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &pipeline.Round{Plan: f.Plan, Name: pipeline.RoundName{Task: b.TaskID, Epoch: b.Epoch, Lane: b.Lane}, ID: b.RoundID}
+	if head > 0 {
+		f.ForgeEntry(f.CollectKey, head, ledger.Request{
+			Task: ledger.ID(b.TaskID.Digest), Round: ledger.ID(b.RoundID.Digest), Epoch: b.Epoch, Lane: b.Lane,
+			Manifest: ledger.ID(b.Manifest.Digest), Reports: len(b.Vehicles), Reservation: ledger.ID(x.ID()), Event: event,
+		})
+	}
+	l, err := r.OpenLedger(ctx, f.Store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head == 0 {
+		if _, err := l.Reserve(ctx, f.CollectKey, r, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, c, err := l.Paid(r, b.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema.Digest(c.ID())
+}
+
+// plant stores a reservation that no entry of the ledger names.
+func (f *played) plant(t *testing.T, epoch uint64, change func(r *schema.Reservation)) string {
 	t.Helper()
 	var vehicles []schema.VehicleID
 	for _, v := range f.Vehicles {
@@ -22,8 +74,8 @@ func (f *played) reserve(t *testing.T, epoch uint64, change func(r *schema.Reser
 	pipeline.SortVehicles(vehicles)
 	n := f.Name(epoch)
 	r := schema.Reservation{
-		Version: schema.Version, Scope: f.Task.Scope.ID(), TaskID: n.Task, RoundID: schema.RoundID{Digest: schema.HashModel([]byte("round"))}, Epoch: epoch,
-		Manifest: schema.ManifestID{Digest: schema.HashModel([]byte("list"))}, Vehicles: vehicles, Event: f.Plan.Event(),
+		Version: schema.Version, Scope: f.Task.Scope.ID(), TaskID: n.Task, RoundID: schema.RoundID{Digest: schema.HashModel(fmt.Appendf(nil, "round %d", epoch))}, Epoch: epoch,
+		Manifest: schema.ManifestID{Digest: schema.HashModel(fmt.Appendf(nil, "list %d", epoch))}, Vehicles: vehicles, Event: f.Plan.Event(),
 	}
 	if change != nil {
 		change(&r)
@@ -31,6 +83,15 @@ func (f *played) reserve(t *testing.T, epoch uint64, change func(r *schema.Reser
 	key := pipeline.ReservationKey(r.Scope, n, r.Manifest)
 	f.Put(key, sign(t, f, r))
 	return key
+}
+
+func decode(t *testing.T, raw []byte) schema.Signed[schema.Reservation] {
+	t.Helper()
+	x, err := schema.Decode[schema.Reservation](raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }
 
 // What is charged is what the roles count, over every epoch, and as much as the task's own guarantee says.
@@ -146,20 +207,26 @@ func TestParticipationLimits(t *testing.T) {
 }
 
 // A reservation that is false in any field is a flaw, though the Collector signed it.
+// If no entry of the ledger names it, it charges nothing and can be passed over.
 func TestFalseReservation(t *testing.T) {
-	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)
 	for name, change := range map[string]func(r *schema.Reservation){
 		"event": func(r *schema.Reservation) { r.Event.HonestMin++ },
 		"task":  func(r *schema.Reservation) { r.TaskID.Digest = schema.HashModel([]byte("task")) },
 		"epoch": func(r *schema.Reservation) { r.Epoch++ },
 		"lane":  func(r *schema.Reservation) { r.Lane++ },
 	} {
-		key := f.reserve(t, 2, change)
-		f.wantFlaw(t, name, f.Store, auditor.Options{}, "/000000000002-0/")
-		if err := f.Store.Delete(ctx, key); err != nil {
-			t.Fatal(err)
+		f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)
+		key := f.plant(t, 2, change)
+		f.wantFlaw(t, name, f.Store, auditor.Options{}, key)
+		if rep, err := f.audit(auditor.Options{PassUnnamed: true}); err != nil || len(rep.Notes) != 1 || rep.Notes[0].Object != key || len(rep.Scopes[0].Charges) != 1 {
+			t.Errorf("%s: error %v, notes %v, want one about %s", name, err, rep.Notes, key)
+		}
+		if name == "event" { // of the others no entry can name this object
+			f.charge(t, decode(t, f.Get(key)))
+			f.wantFlaw(t, name+" with an entry", f.Store, auditor.Options{PassUnnamed: true}, key)
 		}
 	}
+	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)
 	r := f.rounds[0]
 	key := pipeline.ReservationKey(f.Task.Scope.ID(), r.Name, f.receipt(t, 0).Manifest)
 	x, err := schema.Decode[schema.Reservation](f.Get(key))
@@ -167,7 +234,7 @@ func TestFalseReservation(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.Body.Vehicles = x.Body.Vehicles[:3]
-	f.wantFlaw(t, "a vehicle less than the votes name", f.with(key, sign(t, f, x.Body)), auditor.Options{}, "receipt.json")
+	f.wantFlaw(t, "a vehicle less than the votes name", f.with(key, sign(t, f, x.Body)), auditor.Options{}, key)
 }
 
 // A round that was aborted before any vote is not charged, but a vote that shows later charges it.
@@ -185,11 +252,15 @@ func TestUncharged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := pipeline.LoadReservation(ctx, f.Store, r, ids[0])
+	l, err := r.OpenLedger(ctx, f.Store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vote, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: 1, Manifest: ids[0], Checkpoint: res.ID()}, f.Members[1])
+	_, paid, err := l.Paid(r, ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	vote, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: 1, Manifest: ids[0], Checkpoint: schema.Digest(paid.ID())}, f.Members[1])
 	if err != nil {
 		t.Fatal(err)
 	}
