@@ -3,6 +3,7 @@ package auditor
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/schema"
@@ -63,6 +64,8 @@ type ScopeStatement struct {
 	MaxParticipation   int     `json:"max_participation"`
 	MinSeparation      uint64  `json:"min_separation"`
 	Within             bool    `json:"within_budget"`
+	// Ledger is what the audit saw of the scope's ledger; its checkpoint is for the next audit.
+	Ledger *Ledger `json:"ledger"`
 }
 
 // TaskStatement is the mechanism of one task in integers, and what its rounds were worth.
@@ -90,10 +93,11 @@ func (r *Report) Statement() Statement {
 	s := Statement{
 		Format: StatementFormat, Complete: r.Complete, Flaw: r.Flaw, Store: r.Store, Owner: r.Owner,
 		Scopes: []ScopeStatement{}, Tasks: []TaskStatement{}, Plain: []string{}, Software: r.Software,
-		Enforcement: enforcement, OutsideBudget: outsideBudget, Implementation: implementation, NotProtected: notProtected,
+		Enforcement: slices.Clone(enforcement), OutsideBudget: outsideBudget, Implementation: implementation, NotProtected: notProtected,
 	}
 	for _, sc := range r.Scopes {
 		s.Scopes = append(s.Scopes, r.scopeStatement(sc))
+		s.Enforcement = append(s.Enforcement, sc.rollback())
 	}
 	for _, t := range r.Tasks {
 		s.Tasks = append(s.Tasks, taskStatement(t))
@@ -108,7 +112,7 @@ func (r *Report) scopeStatement(sc *Scope) ScopeStatement {
 		Relation: sc.Scope.Relation, Meaning: relationMeaning(sc.Scope.Relation),
 		Delta: float64(sc.Scope.Delta), Allowed: float64(sc.Scope.Epsilon),
 		Accountants: sc.Spent, Silent: sc.Silent, Vehicles: sc.Vehicles, Epochs: len(sc.Charges), Sampling: "none",
-		MaxParticipation: sc.MaxParticipation, MinSeparation: sc.MinSeparation, Within: sc.Within,
+		MaxParticipation: sc.MaxParticipation, MinSeparation: sc.MinSeparation, Within: sc.Within, Ledger: sc.Ledger,
 	}
 	if eps := least(sc.Spent); !math.IsInf(eps, 1) {
 		x.Spent = eps

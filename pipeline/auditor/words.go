@@ -10,10 +10,22 @@ import (
 )
 
 var enforcement = []string{
-	"Every reservation that the store shows was counted, over all tasks of the scope. Each certified list has one, and every vote names its hash, so it existed before the vote.",
-	"There is no tamper-evident ledger yet: reservations stand for it. The budget holds against crashes and retries, not against a Collector that also controls the store and hides reservations; decryptors then still count what they voted for themselves.",
-	"No ledger checkpoint was remembered from an earlier audit, so a store that was rolled back would not be noticed. Keep this report to compare.",
-	"One event is charged for each (task, epoch) and one participation for each vehicle in it, whatever became of the round; only a round that nobody voted in gives its cost back.",
+	"Every list that a vote certified is an entry of the ledger of its scope, and every vote that a receipt names gives the checkpoint that ends with this entry: the list was paid for before anybody voted. Every entry is counted, over all tasks of the scope.",
+	"This audit verified every entry in its place with its predecessor, the Collectors' signatures as LEDGER.md section 9 says, every bundle, tile and checkpoint in the store against the tree that the entries give, and that receipts and the entries that end a reservation agree. Nothing in the middle can be missing or changed.",
+	"The budget holds even if Collectors and store conspire, as long as all tasks of the scope have one committee with no more malicious members than its tasks name: two ledgers would need more of them than that to vote on both.",
+	"One event is charged for each (task, epoch) and one participation for each vehicle in it, whatever became of the round; only a round that was voided in the ledger and that nobody voted in gives its cost back.",
+}
+
+// rollback says what the audit of one ledger can tell of its past.
+func (s *Scope) rollback() string {
+	l := s.Ledger
+	switch {
+	case l == nil:
+		return fmt.Sprintf("The ledger of %q was not verified.", s.Scope.Name)
+	case l.Remembered > 0:
+		return fmt.Sprintf("The ledger of %q continues the first %d entries that an earlier audit saw: nothing of these was taken back. It has %d now.", s.Scope.Name, l.Remembered, l.Size)
+	}
+	return fmt.Sprintf("No checkpoint of an earlier audit was given for the ledger of %q, which has %d entries. So if Collectors and store put another ledger in its place, or took its newest entries away together with their rounds, this audit cannot see it; decryptors that voted refuse to go on. Keep the checkpoint for the next audit.", s.Scope.Name, l.Size)
 }
 
 var outsideBudget = []string{
