@@ -21,6 +21,7 @@ type auditFlags struct {
 	pieces    bool
 	noPieces  bool
 	pass      bool
+	remember  string
 	out       string
 	statement string
 	table     string
@@ -31,13 +32,15 @@ func (a *app) auditCommand() *cobra.Command {
 	f := &auditFlags{}
 	c := f.register(verb("audit", "Recompute every claim of a store offline", auditLong,
 		`  veilsum audit --store file:./store --owner owner.pub
-  veilsum audit --store file:./store --owner owner.pub --pieces --out audit.html --statement privacy-statement.json --table rounds.arrow`,
+  veilsum audit --store file:./store --owner owner.pub --pieces --out audit.html --statement privacy-statement.json --table rounds.arrow
+  veilsum audit --store file:./store --owner owner.pub --remember ledger.checkpoint`,
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.audit(ctx, f) }))
 	c.Flags().Lookup("task").Usage = "audit only this task; default all of the owner's (VEILSUM_TASK)"
 	c.Flags().StringVar(&f.key, "key", "", "the same as --owner")
 	c.Flags().BoolVar(&f.pieces, "pieces", false, "require the pieces of every report, to add every sum again")
 	c.Flags().BoolVar(&f.noPieces, "no-pieces", false, "read no pieces; the sums of c are taken as signed")
 	c.Flags().BoolVar(&f.pass, "pass-unnamed", false, "only note objects that do not verify if no receipt names them")
+	c.Flags().StringVar(&f.remember, "remember", "", "file that keeps the newest checkpoint of every ledger for the next audit")
 	c.Flags().StringVar(&f.out, "out", "", "write the report as one HTML page to this file")
 	c.Flags().StringVar(&f.statement, "statement", "", "write the privacy statement as JSON to this file")
 	c.Flags().StringVar(&f.table, "table", "", "write a table with a row for each round, as an Arrow file")
@@ -51,11 +54,18 @@ in the store: task and derived numbers, descriptor, round keys, model,
 enrollment snapshot, candidates, checks, manifests, reservation, votes, answers,
 and every header of the list. Adds the reports up again, opens the sum with the
 answers, and compares the opening, the witness variance and the aggregate byte for byte
-with the receipt. Then counts every charge of the scope: epsilon by two
+with the receipt. Verifies every entry, bundle, tile and checkpoint of the scope's
+ledger, that every vote names the checkpoint that paid for its list, and that entries and
+receipts end rounds alike. Then counts every charge of the scope: epsilon by two
 accountants against the budget at every charge, and every vehicle's participations.
 
-At the first flaw it stops, names the object, and exits with status 5. What the store
-never showed, no audit can see: keep the report, and compare the next one with it.
+At the first flaw it stops, names the object, and exits with status 5.
+
+LEDGER  Nothing can be missing or changed in the middle of a ledger. But nobody can see
+that Collectors and store replaced all of it, or took its newest entries back together with
+their rounds, without a checkpoint that was kept elsewhere. --remember keeps the newest one of
+every ledger in a file; a ledger that does not continue it is a flaw, and so is one that
+is gone. The file is replaced only if all evidence verifies.
 
 DEPTH  With the pieces of all reports a sum is added again in full. Where pieces
 are gone, the sum of c is taken as the Collector signed it and only that of corr is
@@ -111,6 +121,9 @@ func (a *app) audit(ctx context.Context, f *auditFlags) error {
 	if err != nil {
 		return err
 	}
+	if opt.Remembered, err = readRemembered(f.remember); err != nil {
+		return err
+	}
 	rep, found := auditor.Audit(ctx, s, owner, opt)
 	if found != nil && !errors.Is(found, auditor.ErrFlaw) {
 		return found
@@ -119,7 +132,10 @@ func (a *app) audit(ctx context.Context, f *auditFlags) error {
 		return errors.Join(found, err)
 	}
 	a.out.Result(auditResult{rep})
-	return found
+	if found != nil {
+		return found
+	}
+	return writeRemembered(f.remember, opt.Remembered, rep.Checkpoints())
 }
 
 // write writes the files that were asked for.
@@ -169,6 +185,11 @@ func (r auditResult) Text() string {
 			fmt.Fprintf(b, "  worst vehicle: %d epochs, epsilon %.6g (%s)\n", w.Epochs, w.Epsilon[0].Epsilon, w.Epsilon[0].Accountant)
 		}
 	}
+	for _, sc := range r.Scopes {
+		if l := sc.Ledger; l != nil {
+			fmt.Fprintf(b, "ledger of %q: %d entries, root %s, %s\n", sc.Scope.Name, l.Size, l.Root, continues(l))
+		}
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(b, "note: %s: %s\n", n.Object, n.Text)
 	}
@@ -182,8 +203,16 @@ func (r auditResult) Text() string {
 		b.WriteString("NOT VERIFIED: stopped at a flaw; nothing above may be relied on\n")
 		return b.String()
 	}
-	b.WriteString("all evidence verifies; without a ledger, what the store never showed is not covered\n")
+	b.WriteString("all evidence verifies\n")
 	return b.String()
+}
+
+// continues says what is known of a ledger's past.
+func continues(l *auditor.Ledger) string {
+	if l.Remembered > 0 {
+		return fmt.Sprintf("continues the %d of an earlier audit", l.Remembered)
+	}
+	return "no earlier audit to compare with (--remember)"
 }
 
 func accountsText(all []auditor.Account) string {

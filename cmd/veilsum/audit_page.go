@@ -90,6 +90,12 @@ func scopeFacts(sc *auditor.Scope, s auditor.ScopeStatement) []report.Parameter 
 	if s.Rho != nil {
 		rows = append(rows, report.Parameter{Name: "rho, mu", Value: fmt.Sprintf("%.5g, %.5g", *s.Rho, *s.Mu), Meaning: "zCDP and Gaussian DP of the Gaussians alone; the distances of the discrete sums and of the sampler are in epsilon."})
 	}
+	if l := sc.Ledger; l != nil {
+		rows = append(rows, report.Parameter{
+			Name: "ledger", Value: fmt.Sprintf("%d entries, root %s; %s", l.Size, l.Root, continues(l)),
+			Meaning: fmt.Sprintf("%d reservations, %d settled, %d voided. Keep the root for the next audit: only so a ledger that was replaced or rolled back shows.", l.Reservations, l.Settled, l.Voided),
+		})
+	}
 	separation := "no vehicle took part twice in one task"
 	if s.MinSeparation > 0 {
 		separation = fmt.Sprintf("least distance between two: %d", s.MinSeparation)
@@ -97,7 +103,7 @@ func scopeFacts(sc *auditor.Scope, s auditor.ScopeStatement) []report.Parameter 
 	return append(rows,
 		report.Parameter{Name: "sampling claimed", Value: s.Sampling, Meaning: "Every vehicle is counted as if it had been in each epoch it was charged for; no amplification."},
 		report.Parameter{Name: "participation found", Value: fmt.Sprintf("at most %d epochs a vehicle; %s", s.MaxParticipation, separation), Meaning: "No limit of a task is violated."},
-		report.Parameter{Name: "scope", Value: sc.ID.String(), Meaning: fmt.Sprintf("%d reservations do not count, since nobody voted in their round.", len(sc.Uncharged))})
+		report.Parameter{Name: "scope", Value: sc.ID.String(), Meaning: fmt.Sprintf("%d reservations do not count, since the ledger voids them and nobody voted for them; %d are in no ledger and charge nothing.", len(sc.Uncharged), len(sc.Orphans))})
 }
 
 func auditTask(rep *auditor.Report, t *auditor.Task, s auditor.TaskStatement) report.AuditTask {

@@ -18,7 +18,7 @@ func audited() report.Audit {
 		Title: "Veilsum audit", Created: "veilsum v0.1.0", Store: "file:///store", Owner: hash(1, 'd'), Complete: true, Recomputed: 11,
 		Plain: []string{"Over 12 epochs epsilon 5 of 8 was spent."}, Objects: []report.AuditCount{{Kind: "vote", Count: 36}, {Kind: "receipt", Count: 12}},
 		Notes:       []report.AuditNote{{Object: "tasks/x", Text: "an orphan"}},
-		Enforcement: []string{"No ledger yet."}, OutsideBudget: []string{"Tuning."}, Implementation: []string{"Exact integers."}, NotProtected: []string{"That a vehicle took part."},
+		Enforcement: []string{"Every entry is counted."}, OutsideBudget: []string{"Tuning."}, Implementation: []string{"Exact integers."}, NotProtected: []string{"That a vehicle took part."},
 		Software: []report.Parameter{{Name: "module", Value: "v1", Meaning: "h1:x"}},
 	}
 	scope := report.AuditScope{
