@@ -120,7 +120,7 @@ var carried = []string{
 	"github.com/tuneinsight/lattigo/v5/ring",
 	"github.com/google/differential-privacy/go/v2/noise",
 	"golang.org/x/sync/errgroup",
-	"golang.org/x/mod/sumdb", // a Task names the first checkpoint of its ledger
+	"golang.org/x/mod/sumdb",     // a Task names the first checkpoint of its ledger
 	"gonum.org/v1/gonum/mathext", // small, and google's noise links it anyway
 	"gonum.org/v1/gonum/dsp/fourier",
 }
