@@ -76,6 +76,28 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
+// A Collector that signed two histories left the other one's checkpoint behind; an old one counts as the newest does.
+func TestCheckpointOfAnotherHistory(t *testing.T) {
+	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)
+	rep, err := f.audit(auditor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := int64(2); size <= 3; size++ {
+		c := rep.Checkpoints()[0]
+		c.Size = size
+		c.Root[5] ^= 1
+		b, err := c.Sign(f.CollectKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := f.ledgerKey(ledger.CheckpointKey(size))
+		f.wantFlaw(t, "another root", f.with(key, b), auditor.Options{}, key)
+		twin := f.ledgerKey(ledger.CheckpointKey(5 - size))
+		f.wantFlaw(t, "another size", f.with(key, f.Get(twin)), auditor.Options{}, key)
+	}
+}
+
 // An entry that ends a reservation and the receipt must say the same.
 func TestEndsOfReservations(t *testing.T) {
 	f := play(t, pipelinetest.Task(8), 1, 0, 1, 2)
