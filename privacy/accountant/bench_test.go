@@ -86,11 +86,11 @@ func BenchmarkCalibrateTight(b *testing.B) {
 }
 
 // BenchmarkPython runs the same queries with dp_accounting and prv_accountant
-// where VEILSUM_PYTHON has them, and reports their times in one iteration.
+// where VEILSUM_ORACLES has them, and reports their times in one iteration.
 func BenchmarkPython(b *testing.B) {
-	python := os.Getenv("VEILSUM_PYTHON")
+	python := os.Getenv("VEILSUM_ORACLES")
 	if python == "" {
-		b.Skip("VEILSUM_PYTHON names no Python with dp_accounting and prv_accountant")
+		b.Skip("VEILSUM_ORACLES names no Python with dp_accounting and prv_accountant")
 	}
 	for b.Loop() {
 		out, err := exec.Command(python, "testdata/timing.py").Output()

@@ -24,12 +24,12 @@ type drawnCase struct {
 	PLD      *float64
 }
 
-// TestCrossCheck compares random cases with dp_accounting where VEILSUM_PYTHON
+// TestCrossCheck compares random cases with dp_accounting where VEILSUM_ORACLES
 // is a Python that has it; VEILSUM_SEED and VEILSUM_CASES choose others.
 func TestCrossCheck(t *testing.T) {
-	python := os.Getenv("VEILSUM_PYTHON")
+	python := os.Getenv("VEILSUM_ORACLES")
 	if python == "" {
-		t.Skip("VEILSUM_PYTHON names no Python with dp_accounting")
+		t.Skip("VEILSUM_ORACLES names no Python with dp_accounting")
 	}
 	or := func(name, other string) string {
 		if v := os.Getenv(name); v != "" {
