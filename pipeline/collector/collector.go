@@ -59,7 +59,7 @@ type Opening struct {
 }
 
 // HashModel is H("model"; model), what a descriptor and an update refer to.
-func HashModel(model []byte) schema.Digest { return schema.Hash("model", model) }
+func HashModel(model []byte) schema.Digest { return schema.HashModel(model) }
 
 // Open publishes the model and the round's descriptor. All decryptors must have published
 // their round key. If the round is open already with this model, that round is returned.
