@@ -89,18 +89,19 @@ func (a *app) publishTask(ctx context.Context, f *taskNewFlags, signed schema.Si
 		return err
 	}
 	id := schema.NewTaskID(signed)
+	r, err := newPlanResult(p, id) // refuses a task without any guarantee before it is published
+	if err != nil {
+		return err
+	}
 	if f.dryRun {
-		return a.showPlan(p, id)
+		a.out.Result(r)
+		return nil
 	}
 	s, err := createStore(f.store)
 	if err != nil {
 		return err
 	}
 	if _, err := s.PutOnce(ctx, pipeline.TaskKey(id), signed.Bytes()); err != nil {
-		return err
-	}
-	r, err := newPlanResult(p, id)
-	if err != nil {
 		return err
 	}
 	for _, w := range r.Warnings {
