@@ -43,8 +43,8 @@ func mayUse(from, to string) bool {
 	case from == to: // an external test package
 		return true
 	case top == "cmd":
-		parts := strings.SplitN(from, "/", 3) // each program is alone
-		return below(to, hall...) || len(parts) > 1 && below(to, "cmd/"+parts[1])
+		parts := strings.SplitN(from, "/", 3) // each program is alone, but for what cmd/internal gives to all
+		return below(to, append(hall, "cmd/internal")...) || len(parts) > 1 && below(to, "cmd/"+parts[1])
 	case slices.Contains([]string{"engine", "python", "examples"}, top):
 		return below(to, append(hall, top)...)
 	case top == "pipeline":

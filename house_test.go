@@ -19,9 +19,10 @@ var rules = []struct {
 		"secagg/a.go":         `package secagg; import _ "github.com/veilsum/veilsum/schema"`,
 		"secagg/a_test.go":    `package secagg_test; import _ "github.com/veilsum/veilsum/privacy"`,
 		"storage/mem/a.go":    `package mem; import _ "github.com/veilsum/veilsum/pipeline"`,
-		"pipeline/a.go":       `package pipeline; import _ "github.com/veilsum/veilsum/cmd/veilsum/internal/ui"`,
+		"pipeline/a.go":       `package pipeline; import _ "github.com/veilsum/veilsum/cmd/internal/ui"`,
 		"internal/other/a.go": `package other; import _ "github.com/veilsum/veilsum/internal/sampler"`,
 		"cmd/one/a.go":        `package main; import _ "github.com/veilsum/veilsum/cmd/two/internal/ui"`,
+		"cmd/internal/x/a.go": `package x; import _ "github.com/veilsum/veilsum/cmd/two/internal/ui"`,
 		"attic/a.go":          `package attic; import _ "github.com/veilsum/veilsum/secagg"`,
 	}},
 	{"drivers are chosen by the caller", drivers, map[string]string{

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/veilsum/veilsum/cmd/veilsum/internal/ui"
+	"github.com/veilsum/veilsum/cmd/internal/ui"
 )
 
 // app is what all commands share.
@@ -26,7 +26,7 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, out: ui.NewText(stdout, stderr)}
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, out: ui.NewText("veilsum", stdout, stderr)}
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -72,9 +72,9 @@ func noSubcommand(c *cobra.Command, args []string) error {
 	}
 	msg := fmt.Sprintf("unknown command %q for %q", args[0], c.CommandPath())
 	if s := c.SuggestionsFor(args[0]); len(s) > 0 {
-		return &usageError{err: fmt.Errorf("%s", msg), hint: "did you mean " + strings.Join(s, ", ") + "?"}
+		return &usageError{Err: fmt.Errorf("%s", msg), Hint: "did you mean " + strings.Join(s, ", ") + "?"}
 	}
-	return &usageError{err: fmt.Errorf("%s", msg), hint: fmt.Sprintf("%q lists the commands", c.CommandPath()+" --help")}
+	return &usageError{Err: fmt.Errorf("%s", msg), Hint: fmt.Sprintf("%q lists the commands", c.CommandPath()+" --help")}
 }
 
 // suggestDistance is how many letters a mistyped command may differ from a suggestion.

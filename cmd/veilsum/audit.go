@@ -115,7 +115,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags) error {
 	}
 	owner, err := readPublic(f.owner)
 	if err != nil {
-		return &usageError{err: fmt.Errorf("--owner: %w", err), hint: "the privacy owner's public key, which you got on a way you trust; never take it from the store"}
+		return &usageError{Err: fmt.Errorf("--owner: %w", err), Hint: "the privacy owner's public key, which you got on a way you trust; never take it from the store"}
 	}
 	s, err := openStore(f.store)
 	if err != nil {

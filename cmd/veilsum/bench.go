@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/veilsum/veilsum/cmd/veilsum/internal/ui"
+	"github.com/veilsum/veilsum/cmd/internal/ui"
 )
 
 // benchFlags are the flags of "veilsum bench".
@@ -169,7 +169,7 @@ func (f *benchFlags) groups() ([]benchGroup, error) {
 	}
 	for _, name := range f.only {
 		if !slices.Contains(known, name) {
-			return nil, &usageError{err: fmt.Errorf("--only %q: no such figure", name), hint: "known: " + strings.Join(known, ", ") + "; those of bgv need --baseline bgv"}
+			return nil, &usageError{Err: fmt.Errorf("--only %q: no such figure", name), Hint: "known: " + strings.Join(known, ", ") + "; those of bgv need --baseline bgv"}
 		}
 	}
 	return chosen, nil

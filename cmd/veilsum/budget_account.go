@@ -33,11 +33,11 @@ func (a *app) budgetAccount() error {
 	}
 	q, err := accountant.ParseQuery(raw)
 	if err != nil {
-		return &usageError{err: err, hint: `"veilsum budget account --help" shows the form`}
+		return &usageError{Err: err, Hint: `"veilsum budget account --help" shows the form`}
 	}
 	report, err := accountant.Judge(q.Event, q.Relation, q.Delta)
 	if errors.Is(err, accountant.ErrEvent) { // also an event that nobody supports
-		return &usageError{err: err, hint: "no accountant here has a bound for this event under this relation; it is not guessed"}
+		return &usageError{Err: err, Hint: "no accountant here has a bound for this event under this relation; it is not guessed"}
 	}
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func (d *demoRun) loadFleet() error {
 	}
 	d.fleet, err = fleetsim.New(config, d.data.rows)
 	if errors.Is(err, fleetsim.ErrConfig) {
-		return &usageError{err: err, hint: "try more --vehicles"}
+		return &usageError{Err: err, Hint: "try more --vehicles"}
 	}
 	return err
 }

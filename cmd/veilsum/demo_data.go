@@ -34,7 +34,7 @@ func loadDemoData(name string) (*demoData, error) {
 	case "digits":
 		return loadDigits()
 	}
-	return nil, &usageError{err: fmt.Errorf("--data %q", name), hint: "inertial or digits"}
+	return nil, &usageError{Err: fmt.Errorf("--data %q", name), Hint: "inertial or digits"}
 }
 
 func loadInertial() (*demoData, error) {

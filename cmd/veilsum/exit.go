@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 
+	"github.com/veilsum/veilsum/cmd/internal/exit"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/client"
@@ -17,50 +15,27 @@ import (
 	"github.com/veilsum/veilsum/storage"
 )
 
-// The exit statuses. Unknown ones must be read as failure.
+// The exit statuses; package exit tells what they mean.
 const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitRefused     = 3   // done, but some reports were refused
-	exitBudget      = 4   // privacy budget or participation limit would be exceeded
-	exitVerify      = 5   // an object does not verify
-	exitDecryptors  = 6   // not enough decryptors
-	exitNotReady    = 75  // try later
-	exitInterrupted = 130 // SIGINT or SIGTERM
+	exitFailed      = exit.Failed
+	exitUsage       = exit.Mistake
+	exitRefused     = exit.Refused
+	exitBudget      = exit.Budget
+	exitVerify      = exit.Verify
+	exitDecryptors  = exit.Decryptors
+	exitNotReady    = exit.NotReady
+	exitInterrupted = exit.Interrupted
 )
 
-const exitHelp = `
-EXIT STATUS
-  0 done   1 failed   2 usage   3 done, some reports refused   4 privacy budget or participation
-  limit would be exceeded   5 verification failed   6 not enough decryptors
-  75 not ready, try later   130 interrupted. Read any other as failure.`
+const exitHelp = exit.Help
 
 // usageError is a mistake on the command line or in a task file.
-type usageError struct {
-	err  error
-	hint string
-}
+type usageError = exit.Usage
 
-// Error implements error.
-func (u *usageError) Error() string { return u.err.Error() }
-
-// Unwrap returns the cause.
-func (u *usageError) Unwrap() error { return u.err }
-
-func usage(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
-
-// hinted adds a cure to an error.
-type hinted struct {
-	error
-	hint string
-}
-
-// Unwrap returns the error without the hint.
-func (h hinted) Unwrap() error { return h.error }
+func usage(format string, args ...any) error { return exit.Usagef(format, args...) }
 
 func withHint(err error, format string, args ...any) error {
-	return hinted{err, fmt.Sprintf(format, args...)}
+	return exit.WithHint(err, format, args...)
 }
 
 // meaning is what a sentinel error means to the caller of the program.
@@ -104,38 +79,9 @@ var meanings = []meaning{
 
 // explain returns the exit status of an error and how to cure it.
 func explain(ctx context.Context, err error) (code int, hint string) {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		var h hinted
-		if errors.As(err, &h) {
-			return exitInterrupted, h.hint
-		}
-		return exitInterrupted, "run the same command again: a step that was done is not done twice"
+	table := make([]exit.Meaning, len(meanings))
+	for i, m := range meanings {
+		table[i] = exit.Meaning{Err: m.err, Code: m.code, Hint: m.hint}
 	}
-	var u *usageError
-	if errors.As(err, &u) {
-		return exitUsage, u.hint
-	}
-	code, hint = exitFailed, ""
-	for _, m := range meanings {
-		if errors.Is(err, m.err) {
-			code, hint = m.code, m.hint
-			break
-		}
-	}
-	if code == exitFailed && unreachable(err) {
-		code, hint = exitNotReady, "the store cannot be reached; check --store and the link, then run this again"
-	}
-	var h hinted
-	if errors.As(err, &h) {
-		hint = h.hint
-	}
-	return code, hint
-}
-
-// unreachable tells a link that is down. (Every syscall.Errno calls itself a
-// net.Error, so that interface would take a missing file for a broken link.)
-func unreachable(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &op) || errors.As(err, &dns) || errors.Is(err, context.DeadlineExceeded)
+	return exit.Explain(ctx, err, table)
 }

@@ -59,7 +59,7 @@ func (a *app) fleetEnroll(ctx context.Context, f *fleetFlags, args []string) err
 		return err
 	}
 	if len(keys) == 0 && f.create == 0 {
-		return &usageError{err: errors.New("nobody to enroll"), hint: "pass public keys, - for standard input, or --new N --out DIR"}
+		return &usageError{Err: errors.New("nobody to enroll"), Hint: "pass public keys, - for standard input, or --new N --out DIR"}
 	}
 	if (f.create > 0) != (f.out != "") || f.create < 0 || f.create > schema.MaxVehicles {
 		return usage("--new N and --out DIR go together")

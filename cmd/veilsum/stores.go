@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/veilsum/veilsum/cmd/veilsum/internal/ui"
+	"github.com/veilsum/veilsum/cmd/internal/ui"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -43,17 +43,17 @@ func createStore(raw string, options ...dir.Option) (storage.Store, error) {
 	path, isDir := directory(raw)
 	switch {
 	case raw == "":
-		return nil, &usageError{err: fmt.Errorf("--store is required"), hint: "--store file:DIR or --store s3://BUCKET/PREFIX?endpoint=HOST:PORT, or set VEILSUM_STORE"}
+		return nil, &usageError{Err: fmt.Errorf("--store is required"), Hint: "--store file:DIR or --store s3://BUCKET/PREFIX?endpoint=HOST:PORT, or set VEILSUM_STORE"}
 	case strings.HasPrefix(raw, "s3://"):
 		config, err := s3.ParseURL(raw)
 		if err != nil {
-			return nil, &usageError{err: err, hint: "s3://BUCKET/PREFIX?endpoint=HOST:PORT&tls=true&region=REGION; credentials come from the environment"}
+			return nil, &usageError{Err: err, Hint: "s3://BUCKET/PREFIX?endpoint=HOST:PORT&tls=true&region=REGION; credentials come from the environment"}
 		}
 		return s3.Open(config)
 	case isDir && path != "" && !strings.HasPrefix(path, "//"):
 		return dir.Open(path, options...)
 	}
-	return nil, &usageError{err: fmt.Errorf("--store %q: want file:DIR or s3://BUCKET", raw), hint: "a directory is file:DIR with one colon, or its path: file:./store"}
+	return nil, &usageError{Err: fmt.Errorf("--store %q: want file:DIR or s3://BUCKET", raw), Hint: "a directory is file:DIR with one colon, or its path: file:./store"}
 }
 
 // taskFlags name a task in a store, and the privacy owner's key that pins it.
@@ -100,18 +100,18 @@ func (f *taskFlags) open(ctx context.Context) (*opened, error) {
 
 func (f *taskFlags) ids() (id schema.TaskID, owner schema.PublicKey, err error) {
 	if f.task == "" {
-		return id, owner, &usageError{err: errors.New("--task is required"), hint: `"veilsum task new" printed the TaskID; or set VEILSUM_TASK`}
+		return id, owner, &usageError{Err: errors.New("--task is required"), Hint: `"veilsum task new" printed the TaskID; or set VEILSUM_TASK`}
 	}
 	id.Digest, err = schema.ParseDigest(f.task)
 	if err != nil {
-		return id, owner, &usageError{err: fmt.Errorf("--task %q: %w", f.task, err), hint: `"veilsum task new" printed it`}
+		return id, owner, &usageError{Err: fmt.Errorf("--task %q: %w", f.task, err), Hint: `"veilsum task new" printed it`}
 	}
 	owner, err = readPublic(f.owner)
 	if u := (*usageError)(nil); errors.As(err, &u) {
-		return id, owner, &usageError{err: fmt.Errorf("--owner: %w", u.err), hint: u.hint}
+		return id, owner, &usageError{Err: fmt.Errorf("--owner: %w", u.Err), Hint: u.Hint}
 	}
 	if err != nil {
-		return id, owner, &usageError{err: fmt.Errorf("--owner: %w", err), hint: "the privacy owner's public key, which you got on a way you trust; never take it from the store"}
+		return id, owner, &usageError{Err: fmt.Errorf("--owner: %w", err), Hint: "the privacy owner's public key, which you got on a way you trust; never take it from the store"}
 	}
 	return id, owner, nil
 }

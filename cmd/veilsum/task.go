@@ -136,7 +136,7 @@ func (a *app) readTask(path string) (schema.Task, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
 	if err := dec.Decode(&t); err != nil {
-		return t, &usageError{err: fmt.Errorf("task file: %s", strings.ReplaceAll(err.Error(), "\n", " ")), hint: `"veilsum task new --example" explains every field`}
+		return t, &usageError{Err: fmt.Errorf("task file: %s", strings.ReplaceAll(err.Error(), "\n", " ")), Hint: `"veilsum task new --example" explains every field`}
 	}
 	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
 		return t, usage("task file: more than one document")
@@ -148,7 +148,7 @@ func (a *app) readTask(path string) (schema.Task, error) {
 func (a *app) readInput(path string, limit int64) ([]byte, error) {
 	switch path {
 	case "":
-		return nil, &usageError{err: errors.New("--file is required"), hint: "pass a file, or - for standard input"}
+		return nil, &usageError{Err: errors.New("--file is required"), Hint: "pass a file, or - for standard input"}
 	case "-":
 		return readLimited(a.stdin, "standard input", limit)
 	}

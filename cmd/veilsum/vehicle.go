@@ -149,7 +149,7 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 	}
 	values, err := arrowipc.ReadUpdate(f.update, o.plan.Task.Tensors)
 	if errors.Is(err, arrowipc.ErrMismatch) || errors.Is(err, arrowipc.ErrFile) {
-		return &usageError{err: err, hint: `"veilsum task show --json" lists the task's tensors, "veilsum task new --like FILE" those of a file`}
+		return &usageError{Err: err, Hint: `"veilsum task show --json" lists the task's tensors, "veilsum task new --like FILE" those of a file`}
 	}
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-// Package ui is how veilsum talks: results to standard output, everything else
+// Package ui is how our programs talk: results to standard output, everything else
 // to standard error, for people as text and for programs as typed JSON lines.
 //
 // Both forms are a [Printer]. Progress is a status line on a terminal, nothing in a pipe, and
@@ -57,10 +57,10 @@ type Text struct {
 	failed error // of standard output
 }
 
-// NewText returns a printer for people.
-func NewText(out, errw io.Writer) *Text {
+// NewText returns a printer for people; program begins each line of standard error.
+func NewText(program string, out, errw io.Writer) *Text {
 	f, ok := errw.(*os.File)
-	return &Text{out: out, errw: errw, live: ok && term.IsTerminal(int(f.Fd())), prefix: "veilsum: "}
+	return &Text{out: out, errw: errw, live: ok && term.IsTerminal(int(f.Fd())), prefix: program + ": "}
 }
 
 // redraw is the least time between two drawings of the status line.

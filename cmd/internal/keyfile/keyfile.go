@@ -1,0 +1,101 @@
+// Package keyfile keeps signing keys in files: PKCS #8 in PEM (RFC 5958, RFC
+// 8410), readable by their owner only, never overwritten unless asked to, and
+// never quoted in an error.
+package keyfile
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/veilsum/veilsum/cmd/internal/exit"
+	"github.com/veilsum/veilsum/schema"
+)
+
+const pemType = "PRIVATE KEY"
+
+// New makes a key and writes it; the file must not exist unless force.
+func New(path string, force bool) (ed25519.PrivateKey, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, Write(path, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), 0o600, force)
+}
+
+// Read reads a key; its errors never quote the file.
+func Read(path string) (ed25519.PrivateKey, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != pemType {
+		return nil, exit.Usagef("%s is not a PEM private key", path)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, ok := k.(ed25519.PrivateKey)
+	if err != nil || !ok {
+		return nil, exit.Usagef("%s is not an Ed25519 private key", path)
+	}
+	return key, nil
+}
+
+// ReadPublic takes a public key in hexadecimal, or the name of a file that holds it.
+func ReadPublic(s string) (schema.PublicKey, error) {
+	var p schema.PublicKey
+	if p.UnmarshalText([]byte(s)) == nil {
+		return p, nil
+	}
+	if s == "" {
+		return p, errors.New("a public key is required")
+	}
+	b, err := os.ReadFile(s)
+	if err != nil {
+		return p, fmt.Errorf("%.40q is neither a public key of 64 hexadecimal digits nor a readable file", s)
+	}
+	if strings.Contains(string(b), pemType) {
+		return p, &exit.Usage{Err: fmt.Errorf("file %s holds a private key", s), Hint: "\"veilsum key show " + s + "\" prints the public one"}
+	}
+	if err := p.UnmarshalText([]byte(strings.TrimSpace(string(b)))); err != nil {
+		return p, fmt.Errorf("file %s: %w", s, err)
+	}
+	return p, nil
+}
+
+// Write writes to a temporary file and renames it, so that a failure
+// leaves no part. Without force an existing file is refused.
+func Write(path string, data []byte, mode os.FileMode, force bool) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-") // state.Open sweeps what a kill leaves of it
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if _, err := tmp.Write(data); err != nil {
+		tmp.Close()
+		return err
+	}
+	if err := errors.Join(tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if force {
+		return os.Rename(tmp.Name(), path)
+	}
+	if err := os.Link(tmp.Name(), path); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return exit.WithHint(fmt.Errorf("%s exists", path), "choose another name, or pass --force to overwrite it")
+		}
+		return err
+	}
+	return nil
+}
