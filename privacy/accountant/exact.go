@@ -5,6 +5,10 @@ import (
 	"math"
 )
 
+// maxExactRho bounds the rho of Gaussians together, far beyond any protection: the formula
+// needs no grid, and an auditor wants to know how bad a bad setting is.
+const maxExactRho = 1e12
+
 // Exact is an accountant of those compositions whose least epsilon has a
 // formula: any number of Gaussians (also trees and matrix mechanisms), or one
 // Laplace, or one Gaussian on a sample without replacement, or any number of
@@ -39,7 +43,7 @@ func (x *Exact) Supports(e Event) error {
 // is added then.
 func (x *Exact) Compose(e Event, count int64) error {
 	next := x.pld.clone()
-	if err := next.Compose(e, count); err != nil {
+	if err := next.compose(e, count, maxExactRho); err != nil {
 		return err
 	}
 	if !hasFormula(next) {

@@ -66,7 +66,10 @@ func (p *PLD) Supports(e Event) error {
 
 // Compose adds e, count times. On an error, which wraps [ErrEvent], nothing is
 // added.
-func (p *PLD) Compose(e Event, count int64) error {
+func (p *PLD) Compose(e Event, count int64) error { return p.compose(e, count, maxRho) }
+
+// compose is Compose with the largest sum of Gaussians' rho.
+func (p *PLD) compose(e Event, count int64, limit float64) error {
 	whole := Repeat(e, count)
 	if err := whole.Validate(); err != nil {
 		return err
@@ -75,7 +78,7 @@ func (p *PLD) Compose(e Event, count int64) error {
 	if err := next.add(&whole, 1); err != nil {
 		return err
 	}
-	if !(next.rho <= maxRho) {
+	if !(next.rho <= limit) {
 		return fmt.Errorf("%w: Gaussians of rho %g together", ErrUnsupported, next.rho)
 	}
 	*p = *next
