@@ -83,6 +83,7 @@ var places = map[string][]string{
 	"github.com/prometheus":          {"cmd"},
 	"golang.org/x/term":              {"cmd"},
 	"go.yaml.in/yaml":                {"cmd"},
+	"filippo.io":                     {"cmd"},
 	// Slow, and its samplers are for scalars: only the local noise mechanisms.
 	"github.com/google/differential-privacy": {"privacy"},
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veilsum/veilsum/cmd/internal/keyring"
 	"github.com/veilsum/veilsum/cmd/internal/ui"
 )
 
@@ -23,10 +24,15 @@ type app struct {
 	json   bool
 	out    ui.Printer
 	code   int // exit status of a command that succeeded, 0 or exitRefused
+
+	identity, passphrase keyring.Source // what opens encrypted keys
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, out: ui.NewText("veilsum", stdout, stderr)}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, out: ui.NewText("veilsum", stdout, stderr)}
+	a.identity.Stdin, a.identity.Prompt = stdin, stderr
+	a.passphrase.Stdin, a.passphrase.Prompt = stdin, stderr
+	return a
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -53,6 +59,8 @@ round close, committee check, round propose, committee vote, committee answer
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print typed JSON lines instead of text")
+	root.PersistentFlags().StringVar(&a.identity.Path, "identity", "", "age identity file that opens encrypted keys, - for standard input")
+	root.PersistentFlags().StringVar(&a.passphrase.Path, "passphrase-file", "", "file with the passphrase of encrypted keys, - for standard input")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	root.AddCommand(a.keyCommand(), a.taskCommand(), a.fleetCommand(), a.committeeCommand(), a.roundCommand(),
 		a.clientCommand(), a.batchCommand(), a.budgetCommand(), a.auditCommand(), a.storeCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand())

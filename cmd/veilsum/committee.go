@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -27,6 +28,8 @@ type initFlags struct {
 	state  string
 	epochs string
 	expire time.Duration
+
+	recipients []string
 }
 
 func (a *app) committeeInitCommand() *cobra.Command {
@@ -42,22 +45,27 @@ never be restored from a backup: a decryptor that forgot its vote counts as mali
 	c.Flags().StringVar(&f.state, "state", "", "the decryptor's directory")
 	c.Flags().StringVar(&f.epochs, "epochs", "", "epochs to make round keys for, as FIRST-LAST")
 	c.Flags().DurationVar(&f.expire, "expires", 30*24*time.Hour, "life of the round keys; then they are erased")
+	recipientFlag(c, &f.recipients)
 	must(c.MarkFlagRequired("state"))
 	return c
 }
 
 func (a *app) committeeInit(ctx context.Context, f *initFlags) error {
 	path := filepath.Join(f.state, identityFile)
+	var key ed25519.PrivateKey
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(f.state, 0o700); err != nil {
 			return err
 		}
-		if _, err := newKeyFile(path, false); err != nil {
+		if key, err = a.newKey(path, f.recipients, false); err != nil {
 			return err
 		}
 	}
 	if f.epochs == "" {
-		key, err := readKeyFile(path)
+		var err error
+		if key == nil {
+			key, err = a.readKey(path)
+		}
 		if err != nil {
 			return err
 		}
@@ -122,8 +130,8 @@ func (r keysResult) Text() string {
 	return fmt.Sprintf("decryptor %d: %d round keys published\n", r.Index, r.Keys)
 }
 
-func openDecryptor(path string, owner schema.PublicKey) (*decryptor.Decryptor, func(), error) {
-	key, err := readKeyFile(filepath.Join(path, identityFile))
+func (a *app) openDecryptor(path string, owner schema.PublicKey) (*decryptor.Decryptor, func(), error) {
+	key, err := a.readKey(filepath.Join(path, identityFile))
 	if err != nil {
 		return nil, nil, withHint(err, `"veilsum committee init --state DIR" makes a decryptor`)
 	}
@@ -146,7 +154,7 @@ func (a *app) openMember(path string, f *taskFlags) (*decryptor.Decryptor, func(
 	if err != nil {
 		return nil, nil, err
 	}
-	d, closeState, err := openDecryptor(path, owner)
+	d, closeState, err := a.openDecryptor(path, owner)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -325,11 +333,11 @@ func (a *app) committeeEraseCommand() *cobra.Command {
 clock. It needs no store: run it from cron, so that a store or a collector that
 goes silent cannot keep keys alive. Every other committee command does it first, too.`,
 		"  veilsum committee erase --state d0", cobra.NoArgs, func(context.Context, []string) error {
-			key, err := readKeyFile(filepath.Join(path, identityFile))
+			key, err := a.readKey(filepath.Join(path, identityFile))
 			if err != nil {
 				return err
 			}
-			d, closeState, err := openDecryptor(path, schema.NewPublicKey(key)) // erasing asks no owner
+			d, closeState, err := a.openDecryptor(path, schema.NewPublicKey(key)) // erasing asks no owner
 			if err != nil {
 				return err
 			}

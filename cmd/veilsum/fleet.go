@@ -68,7 +68,7 @@ func (a *app) fleetEnroll(ctx context.Context, f *fleetFlags, args []string) err
 	if err != nil {
 		return err
 	}
-	key, err := f.authority(o) // before any vehicle is made
+	key, err := f.authority(a, o) // before any vehicle is made
 	if err != nil {
 		return err
 	}
@@ -99,8 +99,8 @@ func (a *app) fleetEnroll(ctx context.Context, f *fleetFlags, args []string) err
 }
 
 // authority reads the key and compares it with the task's.
-func (f *fleetFlags) authority(o *opened) (ed25519.PrivateKey, error) {
-	key, err := readKeyFile(f.key)
+func (f *fleetFlags) authority(a *app, o *opened) (ed25519.PrivateKey, error) {
+	key, err := a.readKey(f.key)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (a *app) fleetRevoke(ctx context.Context, f *fleetFlags, args []string) err
 	if err != nil {
 		return err
 	}
-	key, err := f.authority(o)
+	key, err := f.authority(a, o)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/veilsum/veilsum/schema"
@@ -60,6 +61,7 @@ func runScripts(t *testing.T, dir string, storeOf func(script string) string) {
 			"update": cmdUpdate,
 			"tree":   cmdTree,
 			"flip":   cmdFlip,
+			"agekey": cmdAgeKey,
 		},
 	})
 }
@@ -121,6 +123,17 @@ func cmdKeep(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Setenv(args[0], value)
+}
+
+// cmdAgeKey makes an age identity and sets NAME to its recipient: agekey FILE NAME.
+func cmdAgeKey(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: agekey FILE NAME")
+	}
+	id, err := age.GenerateHybridIdentity()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(id.String()+"\n"), 0o600))
+	ts.Setenv(args[1], id.Recipient().String())
 }
 
 // cmdExpand replaces $NAME in a file: expand FROM TO.

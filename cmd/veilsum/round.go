@@ -34,8 +34,8 @@ func (f *collectorFlags) register(c *cobra.Command) *cobra.Command {
 	return c
 }
 
-func (f *collectorFlags) collector() (*collector.Collector, error) {
-	key, err := readKeyFile(f.key)
+func (f *collectorFlags) collector(a *app) (*collector.Collector, error) {
+	key, err := a.readKey(f.key)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func (f *collectorFlags) collector() (*collector.Collector, error) {
 }
 
 // collect opens everything a step of the collector needs.
-func (f *collectorFlags) step(ctx context.Context, do func(*collector.Collector, *opened, *pipeline.Round) error) error {
-	c, err := f.collector()
+func (f *collectorFlags) step(ctx context.Context, a *app, do func(*collector.Collector, *opened, *pipeline.Round) error) error {
+	c, err := f.collector(a)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ decryptor's round key. Vehicles may then seal for it. Repeating it changes nothi
 }
 
 func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
-	c, err := f.collector()
+	c, err := f.collector(a)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ committee checks. Reports that come later miss the round. Exit status 75 while
 there are fewer than min_batch_size.`,
 		"  veilsum round close --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
 				id, n, err := c.Close(ctx, o.store, r)
 				if err != nil {
 					return err
@@ -189,7 +189,7 @@ cost in the BudgetScope, and publishes both. Nothing is written if the budget
 or a participation limit would be exceeded (exit status 4).`,
 		"  veilsum round propose --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
 				return a.propose(ctx, c, o, r, candidates)
 			})
 		}))
@@ -240,7 +240,7 @@ Partial sums in the store are used; what they lack is added. Repeating it
 shows the receipt. Exit status 6 while votes or answers are missing.`,
 		"  veilsum round collect --epoch 1 --out mean.arrow --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
 				got, err := c.Collect(ctx, o.store, r, a.progress("reports added"))
 				if err != nil {
 					return err
@@ -305,7 +305,7 @@ func (a *app) roundAbortCommand() *cobra.Command {
 the cost is final and only "round collect" can end the round, until its keys have expired.`,
 		`  veilsum round abort --epoch 1 --reason "too few reports" --key collector.pem --store file:./store --task $TASK --owner owner.pub`, cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
 				got, err := c.Abort(ctx, o.store, r, reason)
 				if errors.Is(err, pipeline.ErrEnded) && got.Receipt.Status == schema.StatusVoid {
 					err = nil // aborted before: the same outcome

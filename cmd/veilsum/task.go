@@ -63,7 +63,7 @@ func (a *app) taskNew(ctx context.Context, f *taskNewFlags) error {
 	if err != nil {
 		return err
 	}
-	key, err := readKeyFile(f.key)
+	key, err := a.readKey(f.key)
 	if err != nil {
 		return err
 	}

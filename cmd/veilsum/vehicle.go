@@ -100,8 +100,8 @@ func (f *clientFlags) register(c *cobra.Command) *cobra.Command {
 }
 
 // openVehicle opens the state directory and builds the client.
-func (f *clientFlags) openVehicle(owner schema.PublicKey) (*client.Client, *state.Dir, error) {
-	id, floor, err := readVehicle(f.state)
+func (f *clientFlags) openVehicle(a *app, owner schema.PublicKey) (*client.Client, *state.Dir, error) {
+	id, floor, err := a.readVehicle(f.state)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,8 +118,8 @@ func (f *clientFlags) openVehicle(owner schema.PublicKey) (*client.Client, *stat
 }
 
 // readVehicle reads the identity; its errors never quote the files.
-func readVehicle(dir string) (client.Identity, client.Floor, error) {
-	key, err := readKeyFile(filepath.Join(dir, identityFile))
+func (a *app) readVehicle(dir string) (client.Identity, client.Floor, error) {
+	key, err := a.readKey(filepath.Join(dir, identityFile))
 	if err != nil {
 		return client.Identity{}, client.Floor{}, withHint(err, `--state is a vehicle's directory, as "fleet enroll --new" makes them`)
 	}
@@ -160,12 +160,12 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 			return err
 		}
 	}
-	c, dir, err := f.openVehicle(o.owner)
+	c, dir, err := f.openVehicle(a, o.owner)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := f.welcome(ctx, o); err != nil {
+	if err := f.welcome(ctx, a, o); err != nil {
 		return err
 	}
 	sealed, err := c.Seal(ctx, o.store, o.id, f.epoch, client.Update{Values: values, ModelHash: collector.HashModel(model)})
@@ -191,8 +191,8 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 
 // welcome refuses a report that could not count: sealing it would spend the
 // vehicle's turn in this epoch for nothing.
-func (f *clientFlags) welcome(ctx context.Context, o *opened) error {
-	id, _, err := readVehicle(f.state)
+func (f *clientFlags) welcome(ctx context.Context, a *app, o *opened) error {
+	id, _, err := a.readVehicle(f.state)
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (a *app) clientUpload(ctx context.Context, f *clientFlags) error {
 	if err != nil {
 		return err
 	}
-	c, dir, err := f.openVehicle(o.owner)
+	c, dir, err := f.openVehicle(a, o.owner)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ smaller min_batch_size or noise_multiplier is refused.`,
 }
 
 func (a *app) clientInit(f *vehicleFlags) error {
-	key, err := vehicleKey(f.state)
+	key, err := a.vehicleKey(f.state)
 	if err != nil {
 		return err
 	}
@@ -55,17 +55,16 @@ func (a *app) clientInit(f *vehicleFlags) error {
 }
 
 // vehicleKey makes the signing key if there is none.
-func vehicleKey(dir string) (schema.PublicKey, error) {
+func (a *app) vehicleKey(dir string) (schema.PublicKey, error) {
 	path := filepath.Join(dir, identityFile)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return schema.PublicKey{}, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if _, err := newKeyFile(path, false); err != nil {
-			return schema.PublicKey{}, err
-		}
+		key, err := a.newKey(path, nil, false)
+		return schema.NewPublicKey(key), err
 	}
-	key, err := readKeyFile(path)
+	key, err := a.readKey(path)
 	if err != nil {
 		return schema.PublicKey{}, err
 	}

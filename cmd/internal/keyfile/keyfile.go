@@ -20,17 +20,46 @@ import (
 
 const pemType = "PRIVATE KEY"
 
+// encrypted is in the first line of a file of package keyring.
+const encrypted = "AGE ENCRYPTED FILE"
+
 // New makes a key and writes it; the file must not exist unless force.
 func New(path string, force bool) (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
+	text, err := Encode(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, Write(path, text, 0o600, force)
+}
+
+// Encode returns the text of a key's file.
+func Encode(key ed25519.PrivateKey) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
-	return key, Write(path, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), 0o600, force)
+	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), nil
+}
+
+// ErrFormat: a text is not the PEM of an Ed25519 private key.
+var ErrFormat = errors.New("not an Ed25519 private key in PEM")
+
+// Decode reads the text of a key's file, or returns ErrFormat.
+func Decode(text []byte) (ed25519.PrivateKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != pemType {
+		return nil, ErrFormat
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, ok := k.(ed25519.PrivateKey)
+	if err != nil || !ok {
+		return nil, ErrFormat
+	}
+	return key, nil
 }
 
 // Read reads a key; its errors never quote the file.
@@ -39,14 +68,9 @@ func Read(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(b)
-	if block == nil || block.Type != pemType {
-		return nil, exit.Usagef("%s is not a PEM private key", path)
-	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := k.(ed25519.PrivateKey)
-	if err != nil || !ok {
-		return nil, exit.Usagef("%s is not an Ed25519 private key", path)
+	key, err := Decode(b)
+	if err != nil {
+		return nil, exit.Usagef("%s: %w", path, err)
 	}
 	return key, nil
 }
@@ -64,7 +88,7 @@ func ReadPublic(s string) (schema.PublicKey, error) {
 	if err != nil {
 		return p, fmt.Errorf("%.40q is neither a public key of 64 hexadecimal digits nor a readable file", s)
 	}
-	if strings.Contains(string(b), pemType) {
+	if text := string(b); strings.Contains(text, pemType) || strings.Contains(text, encrypted) {
 		return p, &exit.Usage{Err: fmt.Errorf("file %s holds a private key", s), Hint: "\"veilsum key show " + s + "\" prints the public one"}
 	}
 	if err := p.UnmarshalText([]byte(strings.TrimSpace(string(b)))); err != nil {
