@@ -55,13 +55,14 @@ func fuzzObject(f *testing.F, names ...string) {
 	fuzz(f, decode, seeds...)
 }
 
-func FuzzDecodeTask(f *testing.F)        { fuzzObject(f, "task") }
+func FuzzDecodeTask(f *testing.F)        { fuzzObject(f, "task", "task-renewed") }
 func FuzzDecodeRoundKey(f *testing.F)    { fuzzObject(f, "round-key") }
 func FuzzDecodeDescriptor(f *testing.F)  { fuzzObject(f, "descriptor") }
 func FuzzDecodeCheck(f *testing.F)       { fuzzObject(f, "check") }
 func FuzzDecodeManifest(f *testing.F)    { fuzzObject(f, "manifest") }
 func FuzzDecodeReservation(f *testing.F) { fuzzObject(f, "reservation") }
 func FuzzDecodeVote(f *testing.F)        { fuzzObject(f, "vote") }
+func FuzzDecodeHandover(f *testing.F)    { fuzzObject(f, "handover") }
 func FuzzDecodeAnswer(f *testing.F)      { fuzzObject(f, "answer") }
 func FuzzDecodeReceipt(f *testing.F)     { fuzzObject(f, "receipt", "receipt-void") }
 func FuzzDecodeCandidates(f *testing.F)  { fuzzObject(f, "candidates") }

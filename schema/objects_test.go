@@ -51,6 +51,28 @@ func testTask() schema.Task {
 	}
 }
 
+// testHandover is the word of a member of testTask's committee.
+func testHandover() schema.Handover {
+	return schema.Handover{
+		Version: 1, Scope: testTask().Scope.ID(), Committee: testTask().Committee.ID(), Index: 1, Size: 7, Root: digest("root"),
+	}
+}
+
+// testRenewed replaces member 3 of testTask.
+func testRenewed(t testing.TB) schema.Task {
+	old := testTask()
+	r := schema.Renewal{
+		Committee: old.Committee, Lineage: []schema.Digest{digest("first committee"), old.Committee.ID()}, Size: 7, Root: digest("root"),
+	}
+	for k := range 3 {
+		s := signed(t, r.Handover(old.Scope.ID(), k), fmt.Sprint("d", k))
+		r.Handovers = append(r.Handovers, schema.HandoverSignature{Index: k, Signature: s.Signature})
+	}
+	old.Renewal = &r
+	old.Committee.Keys = append(slices.Clone(old.Committee.Keys[:3]), testPublic("d4"))
+	return old
+}
+
 func testRoundKey() schema.RoundKey {
 	return schema.RoundKey{
 		Version: 1, TaskID: schema.TaskID{Digest: digest("task")}, Epoch: 12, Lane: 1, Index: 0,
@@ -228,6 +250,8 @@ func allObjects(t testing.TB) []object {
 	rep := testReport(t)
 	return []object{
 		signedObject(t, "task", testTask(), "owner"),
+		signedObject(t, "task-renewed", testRenewed(t), "owner"),
+		signedObject(t, "handover", testHandover(), "d1"),
 		signedObject(t, "round-key", testRoundKey(), "d0"),
 		signedObject(t, "descriptor", testDescriptor(t), "collector"),
 		signedObject(t, "check", testCheck(), "d3"),

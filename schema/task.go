@@ -26,9 +26,11 @@ type Task struct {
 	Authority PublicKey `json:"authority" yaml:"authority"`
 	Owner     PublicKey `json:"owner" yaml:"owner"`
 	// Checkpoint is the identity of the first checkpoint of the scope's ledger; it follows from the scope.
-	Checkpoint Digest  `json:"checkpoint" yaml:"-"`
-	Ring       Ring    `json:"ring" yaml:"-"`
-	Derived    Derived `json:"derived" yaml:"-"`
+	Checkpoint Digest `json:"checkpoint" yaml:"-"`
+	// Renewal is present if the committee replaces another one of the scope.
+	Renewal *Renewal `json:"renewal,omitempty" yaml:"-"`
+	Ring    Ring     `json:"ring" yaml:"-"`
+	Derived Derived  `json:"derived" yaml:"-"`
 }
 
 // Scope is a BudgetScope: the population and data that one privacy budget belongs to.
@@ -161,13 +163,15 @@ func (t Task) Validate() error {
 	if err := name("task", "name", t.Name); err != nil {
 		return err
 	}
-	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.validateGroups, t.Batch.validate, t.Committee.validate, t.validateRest} {
+	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.validateGroups, t.Batch.validate, t.Committee.validate, t.validateRenewal, t.validateRest} {
 		if err := check(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+func (t Task) validateRenewal() error { return t.Renewal.validate(t.Committee) }
 
 func (t Task) validateRest() error {
 	switch {
