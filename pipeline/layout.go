@@ -105,6 +105,16 @@ func ReservationKey(scope schema.ScopeID, n RoundName, id schema.ManifestID) str
 // LedgerPrefix is the folder of a BudgetScope's ledger; privacy/ledger names what is in it.
 func LedgerPrefix(id schema.ScopeID) string { return "scopes/" + id.String() + "/ledger/" }
 
+// HandoversPrefix is the folder of the handovers of one committee of a BudgetScope.
+func HandoversPrefix(scope schema.ScopeID, committee schema.Digest) string {
+	return fmt.Sprintf("scopes/%s/handovers/%s/", scope, committee)
+}
+
+// HandoverKey is where member k's handover at a checkpoint lies.
+func HandoverKey(scope schema.ScopeID, committee schema.Digest, size int64, k int) string {
+	return fmt.Sprintf("%s%016d-%d.json", HandoversPrefix(scope, committee), size, k)
+}
+
 // VoteKey is where decryptor k's vote lies.
 func VoteKey(n RoundName, k int) string { return fmt.Sprintf("%svotes/%d.json", RoundPrefix(n), k) }
 

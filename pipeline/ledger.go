@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
@@ -44,12 +43,12 @@ func openLedger(ctx context.Context, s storage.Store, scope schema.Scope, owner 
 	if voted == nil {
 		voted = l.published
 	}
-	log, err := ledger.Open(ctx, LedgerObjects(s, scope.ID()), LedgerScope(scope), ledger.Rules{Writer: l.writer, Voted: voted})
+	log, err := ledger.Open(ctx, LedgerObjects(s, scope.ID()), LedgerScope(scope), ledger.Rules{Writer: l.writer, Voted: voted, Final: l.final})
 	if err != nil {
 		return nil, ledgerError(err)
 	}
 	l.log = log
-	return l, nil
+	return l, l.checkRenewals()
 }
 
 // plan returns a task of this scope.
@@ -164,20 +163,10 @@ func (l *Ledger) CheckVote(ctx context.Context, signed ledger.Checkpoint, r *Rou
 	if roundOf(x) != r.Name || x.Reservation != ledger.ID(res.ID()) || x.Reports != len(b.Vehicles) {
 		return ledger.Checkpoint{}, fmt.Errorf("%w: entry %d of the ledger charges another round or reservation", ErrUntrusted, x.Index)
 	}
-	return c, l.oneCommittee(r)
-}
-
-// oneCommittee refuses a ledger that another committee votes on, too: two committees with too few
-// honest members in common could be shown two ledgers (LEDGER.md section 7).
-func (l *Ledger) oneCommittee(r *Round) error {
-	a := r.Task.Committee
-	for id, p := range l.plans {
-		b := p.Task.Committee
-		if a.Size != b.Size || a.Threshold != b.Threshold || a.Malicious != b.Malicious || !slices.Equal(a.Keys, b.Keys) {
-			return fmt.Errorf("%w: task %s spends from the same scope with another committee", ErrUntrusted, id.Short())
-		}
+	if err := l.checkRenewals(); err != nil { // also of tasks that came meanwhile
+		return ledger.Checkpoint{}, err
 	}
-	return nil
+	return c, l.oneCommittee(r)
 }
 
 // End records how a round ended, as its receipt says: the reservation of the opened list is settled,

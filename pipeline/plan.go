@@ -29,6 +29,9 @@ func NewPlan(t schema.Task) (*Plan, error) {
 	if done.Checkpoint != t.Checkpoint {
 		return nil, fmt.Errorf("%w: checkpoint is %s, the scope's ledger begins with %s", ErrTask, t.Checkpoint.Short(), done.Checkpoint.Short())
 	}
+	if err := checkRenewal(t); err != nil {
+		return nil, err
+	}
 	return plan, nil
 }
 

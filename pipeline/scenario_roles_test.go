@@ -35,6 +35,7 @@ func init() {
 		"report": (*scene).report, "upload": (*scene).upload, "partial": (*scene).partial,
 		"close": (*scene).close, "propose": (*scene).propose, "collect": (*scene).collect, "abort": (*scene).abort,
 		"check": (*scene).check, "vote": (*scene).vote, "answer": (*scene).answer, "erase": (*scene).erase, "budget": (*scene).budget,
+		"handover": (*scene).handover, "renew": (*scene).renew,
 	} {
 		commands[name] = f
 	}
@@ -58,6 +59,7 @@ func (s *scene) fleet(a args) {
 	}
 	s.name(s.f.Task.Scope.ID(), "scope")
 	s.name(s.f.Snapshot, "snapshot1")
+	s.name(s.f.Task.Committee.ID(), "committee0")
 	s.told()
 }
 
@@ -73,7 +75,7 @@ func (s *scene) change(task *schema.Task, a args) {
 func (s *scene) told() {
 	name := fmt.Sprintf("t%d", len(s.tasks))
 	s.name(s.f.TaskID, name)
-	s.tasks[name] = s.f.Task
+	s.tasks[name], s.members[name], s.homes[name] = s.f.Task, s.f.Members, s.f.Homes
 	g, err := pipeline.EventGuarantee(s.f.Plan.Event(), s.f.Task.Scope)
 	if err != nil {
 		s.t.Fatal(err)
@@ -91,7 +93,27 @@ func (s *scene) task(a args) {
 	s.told()
 }
 
-func (s *scene) use(a args) { s.f.Use(s.tasks[a["task"]]) }
+func (s *scene) use(a args) {
+	s.f.Members, s.f.Homes = s.members[a["task"]], s.homes[a["task"]]
+	s.f.Use(s.tasks[a["task"]])
+}
+
+func (s *scene) handover(a args) {
+	s.each(a, func(d *decryptor.Decryptor) (string, error) {
+		h, err := d.Handover(ctx, s.store(), s.f.Plan, int64(a.int("size", 0)))
+		return fmt.Sprintf("hands over at %d entries", h.Size), err
+	})
+}
+
+// renew is what the privacy owner does.
+func (s *scene) renew(a args) {
+	if err := s.f.Renew(a.list("seats")...); err != nil {
+		s.fail("owner", err)
+		return
+	}
+	s.name(s.f.Task.Committee.ID(), fmt.Sprintf("committee%d", len(s.f.Task.Renewal.Lineage)))
+	s.told()
+}
 
 func (s *scene) clock(a args) {
 	for key := range a {

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"crypto/ed25519"
 	"flag"
 	"fmt"
 	"maps"
@@ -133,13 +134,16 @@ func (a args) list(key string) []int {
 
 // scene is one play of a file.
 type scene struct {
-	t      *testing.T
-	f      *pipelinetest.Fleet
-	out    strings.Builder
-	power  *pipelinetest.Power
-	tasks  map[string]schema.Task
-	round  *pipeline.Round
-	rounds map[string]*pipeline.Round
+	t     *testing.T
+	f     *pipelinetest.Fleet
+	out   strings.Builder
+	power *pipelinetest.Power
+	tasks map[string]schema.Task
+	// members and homes are the committee of each task, with its directories.
+	members map[string][]ed25519.PrivateKey
+	homes   map[string][]string
+	round   *pipeline.Round
+	rounds  map[string]*pipeline.Round
 
 	names      map[string]string // by hexadecimal hash
 	reports    map[string]schema.ReportID
@@ -153,7 +157,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	return &scene{
-		t: t, power: &pipelinetest.Power{Left: -1}, tasks: map[string]schema.Task{}, rounds: map[string]*pipeline.Round{}, names: map[string]string{},
+		t: t, power: &pipelinetest.Power{Left: -1}, tasks: map[string]schema.Task{}, members: map[string][]ed25519.PrivateKey{}, homes: map[string][]string{}, rounds: map[string]*pipeline.Round{}, names: map[string]string{},
 		reports: map[string]schema.ReportID{}, updates: map[schema.ReportID][]float32{}, sealed: map[int][]byte{},
 		candidates: map[string]schema.Digest{}, manifests: map[string]schema.ManifestID{}, hidden: map[string][]byte{},
 		ledgers: map[string]map[string][]byte{},

@@ -62,7 +62,8 @@ func testHandover() schema.Handover {
 func testRenewed(t testing.TB) schema.Task {
 	old := testTask()
 	r := schema.Renewal{
-		Committee: old.Committee, Lineage: []schema.Digest{digest("first committee"), old.Committee.ID()}, Size: 7, Root: digest("root"),
+		Committee: old.Committee, Root: digest("root"),
+		Lineage: []schema.Predecessor{{Committee: digest("first committee"), Size: 4}, {Committee: old.Committee.ID(), Size: 7}},
 	}
 	for k := range 3 {
 		s := signed(t, r.Handover(old.Scope.ID(), k), fmt.Sprint("d", k))

@@ -7,19 +7,27 @@ import (
 // MaxLineage bounds the committees that one BudgetScope may have had.
 const MaxLineage = 1024
 
+// maxEntries bounds the size of a ledger.
+const maxEntries = 1 << 53
+
 // Renewal says whom a task's committee replaces in its BudgetScope, and where:
 // enough members of the old one promised to vote no more in the scope and named one
 // checkpoint of its ledger that holds all they voted for. The first committee of a scope has none.
 type Renewal struct {
 	// Committee is the one that is replaced.
 	Committee Committee `json:"committee"`
-	// Lineage are the identities of all committees that the scope had, oldest first; the last is Committee's.
-	Lineage []Digest `json:"lineage"`
-	// Size and Root name the checkpoint; both are zero if the ledger was empty.
-	Size int64  `json:"size"`
+	// Lineage are all committees that the scope had, oldest first; the last is Committee.
+	Lineage []Predecessor `json:"lineage"`
+	// Root is that of the ledger at the last size of Lineage: together they name the checkpoint.
 	Root Digest `json:"root"`
 	// Handovers are the signatures of members of Committee, sorted by index.
 	Handovers []HandoverSignature `json:"handovers"`
+}
+
+// Predecessor is a committee with the size of the ledger at which it was replaced.
+type Predecessor struct {
+	Committee Digest `json:"committee"` // [Committee.ID]
+	Size      int64  `json:"size"`      // entries
 }
 
 // HandoverSignature is what a [Handover] adds to what the [Renewal] says.
@@ -35,8 +43,8 @@ type Handover struct {
 	Scope     ScopeID `json:"scope"`
 	Committee Digest  `json:"committee"` // [Committee.ID]
 	Index     int     `json:"index"`     // whose word
-	Size      int64   `json:"size"`      // entries of the ledger
-	Root      Digest  `json:"root"`      // of the tree of that size; zero if Size is 0
+	Size      int64   `json:"size"`      // entries of the ledger, at least the opening one
+	Root      Digest  `json:"root"`      // of the tree of that size
 }
 
 func (Handover) label() string      { return "handover" }
@@ -53,18 +61,10 @@ func (h Handover) validate() error {
 	if err := present("handover", named{"scope", h.Scope.Digest}, named{"committee", h.Committee}); err != nil {
 		return err
 	}
-	return treeHead("handover", h.Size, h.Root)
-}
-
-// treeHead checks the two fields that name a checkpoint.
-func treeHead(object string, size int64, root Digest) error {
-	if size < 0 || size > 1<<53 {
-		return field(object, "size", size, "0 to 2^53 entries")
+	if h.Size < 1 || h.Size > maxEntries {
+		return field("handover", "size", h.Size, "1 to 2^53 entries")
 	}
-	if root.IsZero() != (size == 0) {
-		return field(object, "root", root.Short(), "the root of that size, zero for size 0 only")
-	}
-	return nil
+	return present("handover", named{"root", h.Root})
 }
 
 // ID returns the identity of a committee: sizes and keys in their order.
@@ -81,9 +81,12 @@ func (c Committee) ID() Digest {
 // voted for one list at least one handed over honestly.
 func (c Committee) MinHandovers() int { return c.Size - c.Threshold + c.Malicious + 1 }
 
+// Size returns the entries of the ledger at the checkpoint.
+func (r Renewal) Size() int64 { return r.Lineage[len(r.Lineage)-1].Size }
+
 // Handover returns what member index signed.
 func (r Renewal) Handover(scope ScopeID, index int) Handover {
-	return Handover{Version: Version, Scope: scope, Committee: r.Committee.ID(), Index: index, Size: r.Size, Root: r.Root}
+	return Handover{Version: Version, Scope: scope, Committee: r.Committee.ID(), Index: index, Size: r.Size(), Root: r.Root}
 }
 
 // Verify checks the signatures of all handovers, for the scope.
@@ -108,10 +111,10 @@ func (r *Renewal) validate(now Committee) error {
 	if err := r.Committee.validate(); err != nil {
 		return err
 	}
-	if err := treeHead("renewal", r.Size, r.Root); err != nil {
+	if err := r.validateLineage(now); err != nil {
 		return err
 	}
-	if err := r.validateLineage(now); err != nil {
+	if err := present("renewal", named{"root", r.Root}); err != nil {
 		return err
 	}
 	if n := len(r.Handovers); n < r.Committee.MinHandovers() || n > r.Committee.Size {
@@ -126,15 +129,18 @@ func (r *Renewal) validate(now Committee) error {
 }
 
 func (r *Renewal) validateLineage(now Committee) error {
-	if n := len(r.Lineage); n < 1 || n > MaxLineage || r.Lineage[n-1] != r.Committee.ID() {
-		return field("renewal", "lineage", len(r.Lineage), "1 to 1024 identities, the last that of the replaced committee")
+	if n := len(r.Lineage); n < 1 || n > MaxLineage || r.Lineage[n-1].Committee != r.Committee.ID() {
+		return field("renewal", "lineage", len(r.Lineage), "1 to 1024 committees, the last the replaced one")
 	}
-	seen := map[Digest]bool{{}: true, now.ID(): true}
-	for i, id := range r.Lineage {
-		if seen[id] {
-			return field("renewal", "lineage", i, "distinct committees, and not the task's own: a committee that handed over never comes back")
+	seen, size := map[Digest]bool{{}: true, now.ID(): true}, int64(1)
+	for i, p := range r.Lineage {
+		if seen[p.Committee] {
+			return field("renewal", "lineage", i, "distinct committees, and not the task's own: one that handed over never comes back")
 		}
-		seen[id] = true
+		if p.Size < size || p.Size > maxEntries {
+			return field("renewal", "lineage", p.Size, "sizes of 1 to 2^53 entries that do not fall")
+		}
+		seen[p.Committee], size = true, p.Size
 	}
 	return nil
 }

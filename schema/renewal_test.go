@@ -13,9 +13,8 @@ func TestHandoverRanges(t *testing.T) {
 		{"handover.scope", func(x *schema.Handover) { x.Scope = schema.ScopeID{} }},
 		{"handover.committee", func(x *schema.Handover) { x.Committee = schema.Digest{} }},
 		{"handover.index", func(x *schema.Handover) { x.Index = -1 }},
-		{"handover.size", func(x *schema.Handover) { x.Size = -1 }},
+		{"handover.size", func(x *schema.Handover) { x.Size = 0 }},
 		{"handover.size", func(x *schema.Handover) { x.Size = 1<<53 + 1 }},
-		{"handover.root", func(x *schema.Handover) { x.Size = 0 }},
 		{"handover.root", func(x *schema.Handover) { x.Root = schema.Digest{} }},
 	})
 }
@@ -23,13 +22,15 @@ func TestHandoverRanges(t *testing.T) {
 func TestRenewalRanges(t *testing.T) {
 	refuse(t, "task", func() schema.Task { return testRenewed(t) }, []refusal[schema.Task]{
 		{"committee.keys", func(x *schema.Task) { x.Renewal.Committee.Keys = x.Renewal.Committee.Keys[:3] }},
-		{"renewal.size", func(x *schema.Task) { x.Renewal.Size = -1 }},
 		{"renewal.root", func(x *schema.Task) { x.Renewal.Root = schema.Digest{} }},
+		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[1].Size = 1<<53 + 1 }},
+		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[1].Size = 3 }},
+		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[0].Size = 0 }},
 		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage = x.Renewal.Lineage[:1] }},
-		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage = []schema.Digest{} }},
+		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage = []schema.Predecessor{} }},
 		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[0] = x.Renewal.Lineage[1] }},
-		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[0] = schema.Digest{} }},
-		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[0] = x.Committee.ID() }},
+		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[0].Committee = schema.Digest{} }},
+		{"renewal.lineage", func(x *schema.Task) { x.Renewal.Lineage[0].Committee = x.Committee.ID() }},
 		{"renewal.lineage", func(x *schema.Task) { x.Committee = x.Renewal.Committee }},
 		{"renewal.handovers", func(x *schema.Task) { x.Renewal.Handovers = x.Renewal.Handovers[:2] }},
 		{"renewal.handovers", func(x *schema.Task) { x.Renewal.Handovers[2].Index = 4 }},
@@ -43,7 +44,7 @@ func TestRenewalVerify(t *testing.T) {
 	scope := testTask().Scope.ID()
 	must(t, testRenewed(t).Renewal.Verify(scope))
 	for name, change := range map[string]func(*schema.Renewal){
-		"checkpoint": func(r *schema.Renewal) { r.Size++ },
+		"checkpoint": func(r *schema.Renewal) { r.Lineage[1].Size++ },
 		"root":       func(r *schema.Renewal) { r.Root[0]++ },
 		"member":     func(r *schema.Renewal) { r.Handovers[2].Index = 3 },
 		"signature":  func(r *schema.Renewal) { r.Handovers[1].Signature = r.Handovers[0].Signature },

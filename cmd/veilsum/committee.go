@@ -20,7 +20,7 @@ import (
 )
 
 func (a *app) committeeCommand() *cobra.Command {
-	return noun("committee", "One decryptor's side of a round", a.committeeInitCommand(), a.committeeCheckCommand(), a.committeeVoteCommand(), a.committeeAnswerCommand(), a.committeeEraseCommand())
+	return noun("committee", "One decryptor's side of a round", a.committeeInitCommand(), a.committeeCheckCommand(), a.committeeVoteCommand(), a.committeeAnswerCommand(), a.committeeEraseCommand(), a.committeeHandoverCommand())
 }
 
 type initFlags struct {

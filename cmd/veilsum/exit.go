@@ -61,6 +61,7 @@ var meanings = []meaning{
 	{pipeline.ErrEnded, exitFailed, `"veilsum round status" shows the receipt`},
 	{pipeline.ErrTask, exitUsage, `"veilsum task new --example" explains every field`},
 	{decryptor.ErrManifest, exitVerify, "this decryptor will not vote for any proposed list; the collector should propose one without the reports it refused"},
+	{decryptor.ErrHandedOver, exitFailed, "rounds that it voted in are still answered; new ones belong to the task that \"veilsum task renew\" made"},
 	{decryptor.ErrForked, exitVerify, "two descriptors exist for one round: tell the privacy owner; this decryptor keeps to the first"},
 	{decryptor.ErrStale, exitVerify, "open the round with the newest snapshot of \"veilsum fleet list\""},
 	{decryptor.ErrNoKey, exitFailed, "round keys exist from \"committee init --epochs\" until they expire or have answered"},

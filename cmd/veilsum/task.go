@@ -23,7 +23,7 @@ import (
 var exampleTask string
 
 func (a *app) taskCommand() *cobra.Command {
-	return noun("task", "The agreed parameters of many rounds", a.taskNewCommand(), a.taskShowCommand())
+	return noun("task", "The agreed parameters of many rounds", a.taskNewCommand(), a.taskShowCommand(), a.taskRenewCommand())
 }
 
 type taskNewFlags struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,7 +55,7 @@ func (a *auditor) ledger(scope schema.Scope) (*scopeLedger, error) {
 		return nil, err
 	}
 	var err error
-	l.log, err = ledger.Open(a.ctx, pipeline.LedgerObjects(a.store, id), pipeline.LedgerScope(scope), ledger.Rules{Writer: a.writerOf(id), Voted: a.voted})
+	l.log, err = ledger.Open(a.ctx, pipeline.LedgerObjects(a.store, id), pipeline.LedgerScope(scope), ledger.Rules{Writer: a.writerOf(id), Voted: a.voted, Final: a.voidedLate})
 	if err != nil {
 		return nil, l.blame(err)
 	}
@@ -100,6 +101,11 @@ func (a *auditor) voted(ctx context.Context, x ledger.Reservation) (bool, error)
 		}
 	}
 	return false, err
+}
+
+// voidedLate tells whether a void frees nothing, since the committee had been replaced before it.
+func (a *auditor) voidedLate(_ context.Context, x ledger.Reservation) (bool, error) {
+	return pipeline.VoidedLate(maps.Values(a.plans), a.plans[roundOf(x).Task].Task.Committee, x), nil
 }
 
 // Errors of the ledger say which object they blame: its name, or "entry 12".

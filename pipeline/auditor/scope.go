@@ -3,6 +3,7 @@ package auditor
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,25 +79,55 @@ func (s *scopeAudit) entries() error {
 		if err := s.ended(x); err != nil {
 			return err
 		}
+		if err := s.stillSeated(x); err != nil {
+			return err
+		}
 		if !tasks[n.Task] {
 			tasks[n.Task] = true
 			s.oneCommittee(n.Task)
+			if err := s.renewal(n.Task); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// oneCommittee notes two committees that spend from one scope: if they share too few honest
-// members they can be shown two ledgers.
+// oneCommittee notes two committees that spend from one scope, neither of which replaced the other: if they
+// share too few honest members they can be shown two ledgers.
 func (s *scopeAudit) oneCommittee(id schema.TaskID) {
+	b := s.plans[id]
 	for _, t := range s.report.Tasks {
-		a, b := t.plan.Task.Committee, s.plans[id].Task.Committee
-		if t.Scope != s.out.ID || a.Size == b.Size && a.Threshold == b.Threshold && a.Malicious == b.Malicious && slices.Equal(a.Keys, b.Keys) {
+		a := t.plan
+		_, before := a.Replaced(b.Task.Committee)
+		_, after := b.Replaced(a.Task.Committee)
+		if t.Scope != s.out.ID || before || after || a.Task.Committee.ID() == b.Task.Committee.ID() {
 			continue
 		}
 		s.note(pipeline.TaskKey(id), "it spends from the same budget as task %s with another committee: the ledger binds both only as far as they share honest members", t.ID.Short())
 		return
 	}
+}
+
+// stillSeated finds a list that was certified by a committee that had been replaced: more of its members than it
+// allows for broke their word.
+func (s *scopeAudit) stillSeated(x ledger.Reservation) error {
+	n := roundOf(x)
+	for _, p := range s.plans {
+		r, ok := p.Replaced(s.plans[n.Task].Task.Committee)
+		if ok && p.Task.Scope.ID() == s.out.ID && x.Index >= r.Size && x.Status == ledger.StatusCommitted {
+			return flawf(pipeline.ReceiptKey(n), "its list, entry %d of the ledger, was certified by a committee that had handed over at %d entries", x.Index, r.Size)
+		}
+	}
+	return nil
+}
+
+// renewal checks that the ledger continues the checkpoint at which the committee before a task's own handed over.
+func (s *scopeAudit) renewal(id schema.TaskID) error {
+	if err := s.plans[id].Continues(s.ledger.log); err != nil {
+		return &Flaw{Object: s.ledger.prefix, What: "it is not the ledger that the committee before task " + id.Short() + " handed over", Err: err}
+	}
+	return nil
 }
 
 // agreesWithLedger compares the charges with those of the ledger's own rules.
@@ -137,12 +168,12 @@ func (s *scopeAudit) reservation(key string) error {
 	}
 	s.seen[key] = true
 	s.count("reservation")
-	if x.Voided > 0 { // it counts only if somebody voted for it, unseen
+	if x.Voided > 0 { // it counts only if somebody voted for it, unseen, or may have
 		voted, err := s.voted(s.ctx, x)
 		if err != nil {
 			return err
 		}
-		if !voted {
+		if !voted && !pipeline.VoidedLate(maps.Values(s.plans), p.Task.Committee, x) {
 			s.out.Uncharged = append(s.out.Uncharged, key)
 			return nil
 		}

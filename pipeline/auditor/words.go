@@ -11,8 +11,8 @@ import (
 
 var enforcement = []string{
 	"Every list that a vote certified is an entry of the ledger of its scope, and every vote that a receipt names gives the checkpoint that ends with this entry: the list was paid for before anybody voted. Every entry is counted, over all tasks of the scope.",
-	"This audit verified every entry in its place with its predecessor, the Collectors' signatures as LEDGER.md section 9 says, every bundle, tile and checkpoint in the store against the tree that the entries give, and that receipts and the entries that end a reservation agree. Nothing in the middle can be missing or changed.",
-	"The budget holds even if Collectors and store conspire, as long as all tasks of the scope have one committee with no more malicious members than its tasks name: two ledgers would need more of them than that to vote on both.",
+	"This audit verified every entry in its place with its predecessor, the Collectors' signatures as LEDGER.md section 10 says, every bundle, tile and checkpoint in the store against the tree that the entries give, and that receipts and the entries that end a reservation agree. Nothing in the middle can be missing or changed.",
+	"The budget holds even if Collectors and store conspire, as long as the tasks of the scope have one committee, or each next one replaced the one before after enough of its members had handed over, with no more malicious members than the tasks name: two ledgers would need more of them than that to vote on both.",
 	"One event is charged for each (task, epoch) and one participation for each vehicle in it, whatever became of the round; only a round that was voided in the ledger and that nobody voted in gives its cost back.",
 }
 

@@ -253,7 +253,7 @@ func (d *Decryptor) charges(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err != nil {
 		return nil, err
 	}
-	dir := votedDir(r)
+	dir := votedDir(r.Task.Scope.ID())
 	names, err := d.state.Names(dir)
 	if err != nil {
 		return nil, err
@@ -274,4 +274,4 @@ func (d *Decryptor) charges(ctx context.Context, s storage.Store, r *pipeline.Ro
 	return c, nil
 }
 
-func votedDir(r *pipeline.Round) string { return "voted/" + r.Task.Scope.ID().String() }
+func votedDir(scope schema.ScopeID) string { return "voted/" + scope.String() }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/privacy/ledger"
+	"github.com/veilsum/veilsum/schema"
 )
 
 // memory is what a decryptor remembers beyond single rounds.
@@ -18,6 +19,8 @@ type memory struct {
 	Epochs map[string]uint64 `json:"epochs"`
 	// Signed is the largest checkpoint of a ledger that a vote named, in text form, by ScopeID.
 	Signed map[string]string `json:"signed"`
+	// HandedOver are the committees with which this decryptor votes no more, by ScopeID.
+	HandedOver map[string][]schema.Digest `json:"handed_over,omitempty"`
 }
 
 const memoryFile = "memory.json"
@@ -67,12 +70,12 @@ func (d *Decryptor) memorize(m *memory) error {
 }
 
 // signed returns the largest checkpoint of the scope's ledger that this decryptor ever voted for.
-func (d *Decryptor) signed(r *pipeline.Round) (ledger.Checkpoint, error) {
+func (d *Decryptor) signed(scope schema.ScopeID) (ledger.Checkpoint, error) {
 	m, err := d.memory()
 	if err != nil {
 		return ledger.Checkpoint{}, err
 	}
-	text, ok := m.Signed[r.Task.Scope.ID().String()]
+	text, ok := m.Signed[scope.String()]
 	if !ok {
 		return ledger.Checkpoint{}, nil
 	}
@@ -84,11 +87,11 @@ func (d *Decryptor) signed(r *pipeline.Round) (ledger.Checkpoint, error) {
 }
 
 // remember keeps the checkpoint that the next vote must be on one line with.
-func (d *Decryptor) remember(r *pipeline.Round, c ledger.Checkpoint) error {
+func (d *Decryptor) remember(scope schema.ScopeID, c ledger.Checkpoint) error {
 	m, err := d.memory()
 	if err != nil {
 		return err
 	}
-	m.Signed[r.Task.Scope.ID().String()] = c.Text()
+	m.Signed[scope.String()] = c.Text()
 	return d.memorize(m)
 }

@@ -24,6 +24,9 @@ func (d *Decryptor) Vote(ctx context.Context, s storage.Store, r *pipeline.Round
 	if m, c, ok := f.record.Choice(); ok {
 		return d.sendVote(ctx, s, r, k, schema.ManifestID{Digest: m}, c)
 	}
+	if err := d.refuseHandedOver(r.Plan); err != nil {
+		return schema.Vote{}, err
+	}
 	if _, err := f.record.Key(); err != nil {
 		return schema.Vote{}, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
@@ -77,7 +80,7 @@ func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err := acceptable(r, f, m, reservation.Body); err != nil {
 		return schema.Vote{}, err
 	}
-	signed, err := d.signed(r)
+	signed, err := d.signed(r.Task.Scope.ID())
 	if err != nil {
 		return schema.Vote{}, err
 	}
@@ -90,10 +93,10 @@ func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Ro
 		return schema.Vote{}, err
 	}
 	// Reservation and checkpoint are remembered before the vote, and the vote before it leaves.
-	if err := d.state.Replace(votedDir(r)+"/"+id.String()+".json", reservation.Bytes()); err != nil {
+	if err := d.state.Replace(votedDir(r.Task.Scope.ID())+"/"+id.String()+".json", reservation.Bytes()); err != nil {
 		return schema.Vote{}, err
 	}
-	if err := d.remember(r, ledger.Later(signed, checkpoint)); err != nil {
+	if err := d.remember(r.Task.Scope.ID(), ledger.Later(signed, checkpoint)); err != nil {
 		return schema.Vote{}, err
 	}
 	f.record = next
@@ -103,17 +106,23 @@ func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Ro
 	return d.sendVote(ctx, s, r, k, id, schema.Digest(checkpoint.ID()))
 }
 
-// ledger opens the scope's ledger with this decryptor's own votes, also those that never left: only
-// they keep a void from freeing what it voted for.
+// ledger opens the scope's ledger with this decryptor's own votes.
 func (d *Decryptor) ledger(ctx context.Context, s storage.Store, r *pipeline.Round) (*pipeline.Ledger, error) {
-	names, err := d.state.Names(votedDir(r))
+	voted, err := d.votes(r.Task.Scope.ID())
 	if err != nil {
 		return nil, err
 	}
-	return r.OpenLedger(ctx, s, func(_ context.Context, x ledger.Reservation) (bool, error) {
+	return r.OpenLedger(ctx, s, voted)
+}
+
+// votes tells what this decryptor voted for, also by votes that never left: only
+// they keep a void from freeing what it voted for.
+func (d *Decryptor) votes(scope schema.ScopeID) (pipeline.Voted, error) {
+	names, err := d.state.Names(votedDir(scope))
+	return func(_ context.Context, x ledger.Reservation) (bool, error) {
 		_, voted := slices.BinarySearch(names, x.Manifest.String()+".json")
 		return voted, nil
-	})
+	}, err
 }
 
 // acceptable tells whether this decryptor accepted every report of a list, and whether the reservation

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type Fleet struct {
 	Collector  *collector.Collector
 	CollectKey ed25519.PrivateKey
 	Members    []ed25519.PrivateKey // the decryptors' identities
+	Homes      []string             // their state directories in Dir
 	Vehicles   []client.Identity
 	Task       schema.Task
 	TaskID     schema.TaskID
@@ -63,9 +65,9 @@ func New(t testing.TB, n int, task schema.Task) *Fleet {
 	now := time.Unix(1_800_000_000, 0)
 	f := &Fleet{T: t, Store: mem.New(), Owner: key(t), Authority: key(t), CollectKey: key(t), Dir: t.TempDir(), Clock: &now}
 	task.Committee.Keys = nil
-	for range task.Committee.Size {
+	for k := range task.Committee.Size {
 		m := key(t)
-		f.Members = append(f.Members, m)
+		f.Members, f.Homes = append(f.Members, m), append(f.Homes, fmt.Sprintf("decryptor-%d", k))
 		task.Committee.Keys = append(task.Committee.Keys, schema.NewPublicKey(m))
 	}
 	task.Collector, task.Authority, task.Owner = schema.NewPublicKey(f.CollectKey), schema.NewPublicKey(f.Authority), schema.NewPublicKey(f.Owner)
@@ -85,6 +87,29 @@ func New(t testing.TB, n int, task schema.Task) *Fleet {
 func (f *Fleet) Use(task schema.Task) {
 	f.T.Helper()
 	f.addTask(task)
+}
+
+// Renew replaces members of the committee by new ones with keys and directories of their own, as the privacy
+// owner does after enough handovers. The slices of the members before are not changed.
+func (f *Fleet) Renew(seats ...int) error {
+	f.T.Helper()
+	handovers, err := pipeline.LoadHandovers(context.Background(), f.Store, f.Plan)
+	if err != nil {
+		return err
+	}
+	next := f.Task.Committee
+	next.Keys = slices.Clone(next.Keys)
+	f.Members, f.Homes = slices.Clone(f.Members), slices.Clone(f.Homes)
+	for _, k := range seats {
+		f.Members[k], f.Homes[k] = key(f.T), f.Homes[k]+"-new"
+		next.Keys[k] = schema.NewPublicKey(f.Members[k])
+	}
+	task, err := pipeline.Renew(f.Plan, next, handovers)
+	if err != nil {
+		return err
+	}
+	f.addTask(task)
+	return nil
 }
 
 func (f *Fleet) addTask(task schema.Task) {
@@ -149,7 +174,7 @@ func (f *Fleet) Vehicle(i int) (*client.Client, func()) {
 // Decryptor opens decryptor k, as a process that starts does.
 func (f *Fleet) Decryptor(k int) (*decryptor.Decryptor, func()) {
 	f.T.Helper()
-	dir := f.open(fmt.Sprintf("decryptor-%d", k))
+	dir := f.open(f.Homes[k])
 	d, err := decryptor.New(decryptor.Config{State: dir, Key: f.Members[k], Owner: schema.NewPublicKey(f.Owner), Now: f.Now})
 	f.must(err)
 	return d, func() { dir.Close() }

@@ -104,7 +104,7 @@ func (l *Ledger) Void(ctx context.Context, key ed25519.PrivateKey, task, round, 
 			return nil, nil
 		}
 		i, _ := l.state.at(r.Index)
-		if voted, err := l.state.voted(ctx, &l.rules, i); err != nil || voted {
+		if voted, err := l.state.final(ctx, &l.rules, i); err != nil || voted {
 			return nil, errors.Join(ErrVoted, err)
 		}
 		return &Entry{Kind: KindVoid, Reserve: r.Index, Evidence: evidence, Reason: reason}, nil

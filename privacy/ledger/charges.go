@@ -12,7 +12,7 @@ import (
 
 // Charges is what a log has charged to its scope up to some size: one event per
 // (task, epoch) with a reservation that counts, however many lanes and manifests
-// were reserved. A voided reservation counts as long as [Rules].Voted finds a vote.
+// were reserved. A voided reservation counts as long as [Rules].Voted finds a vote or [Rules].Final says so.
 type Charges struct {
 	view    view
 	state   *state  // for [Charges.add]
@@ -32,11 +32,11 @@ func (s *state) chargesAt(ctx context.Context, rules *Rules, size int64) (*Charg
 			break
 		}
 		if void := r.voided > 0 && r.voided < size; void {
-			voted, err := s.voted(ctx, rules, int32(i))
+			counts, err := s.final(ctx, rules, int32(i))
 			if err != nil {
 				return nil, err
 			}
-			if !voted {
+			if !counts {
 				continue
 			}
 		}
@@ -55,7 +55,17 @@ func (c *Charges) detach() *Charges {
 	return c
 }
 
-// voted tells whether a reservation is final. Where nobody can tell, it is.
+// final tells whether a void frees nothing: it came too late, or a vote is known.
+func (s *state) final(ctx context.Context, rules *Rules, i int32) (bool, error) {
+	if rules.Final != nil {
+		if late, err := rules.Final(ctx, s.reservation(i)); err != nil || late {
+			return late, err
+		}
+	}
+	return s.voted(ctx, rules, i)
+}
+
+// voted tells whether a vote for a reservation is known. Where nobody can tell, one is.
 func (s *state) voted(ctx context.Context, rules *Rules, i int32) (bool, error) {
 	if rules.Voted == nil {
 		return true, nil

@@ -29,6 +29,9 @@ type Rules struct {
 	// auditor look for votes that anybody published, a decryptor for its own (see [Ledger.CheckVote]).
 	// Without it no void frees anything.
 	Voted func(ctx context.Context, r Reservation) (bool, error)
+	// Final, unless nil, tells of a reservation that is voided that the void came too late: it counts,
+	// whether a vote is known or not, but is no reason to refuse the log.
+	Final func(ctx context.Context, r Reservation) (bool, error)
 }
 
 // Reservation is a charge in the log. It stands until it is voided.

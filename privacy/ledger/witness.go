@@ -56,6 +56,31 @@ func (l *Ledger) checkVote(ctx context.Context, signed Checkpoint, task, round, 
 	return r, c, err
 }
 
+// CheckHandover decides for a decryptor that hands over its seat whether it may name the checkpoint of that
+// size, and returns it: the log continues what the decryptor signed, which the checkpoint
+// holds, and voids nothing that it voted for (LEDGER.md section 8). signed and [Rules].Voted are as for [Ledger.CheckVote]. The
+// errors wrap [ErrFork].
+func (l *Ledger) CheckHandover(ctx context.Context, signed Checkpoint, size int64) (Checkpoint, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rules.Voted == nil {
+		return Checkpoint{}, fmt.Errorf("%w: a voter needs to know its votes", ErrEntry)
+	}
+	if err := l.sync(ctx); err != nil {
+		return Checkpoint{}, err
+	}
+	if err := l.online(signed); err != nil {
+		return Checkpoint{}, err
+	}
+	if err := l.refuseVoided(ctx); err != nil {
+		return Checkpoint{}, err
+	}
+	if size < signed.Size {
+		return Checkpoint{}, fmt.Errorf("%w: size %d is less than the %d entries that were signed", ErrFork, size, signed.Size)
+	}
+	return l.at(size)
+}
+
 // online checks that what was signed is a prefix of this log.
 func (l *Ledger) online(signed Checkpoint) error {
 	if signed.IsZero() {
