@@ -100,7 +100,7 @@ func (a *app) taskRenew(ctx context.Context, f *renewFlags) error {
 	if err != nil {
 		return err
 	}
-	key, err := readKeyFile(f.key)
+	key, err := a.readKey(f.key)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func replaceSeats(c schema.Committee, replace []string) (schema.Committee, error
 		}
 		key, err := readPublic(text)
 		if u := (*usageError)(nil); errors.As(err, &u) {
-			return c, &usageError{err: fmt.Errorf("--replace %d: %w", k, u.err), hint: u.hint}
+			return c, &usageError{Err: fmt.Errorf("--replace %d: %w", k, u.Err), Hint: u.Hint}
 		}
 		if err != nil {
 			return c, usage("--replace %d: %w", k, err)
