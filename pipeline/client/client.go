@@ -3,7 +3,7 @@
 // has all of it, and counts what the vehicle has given.
 //
 // Call [New] with the vehicle's state directory and identity, then
-// [Client.Seal] for each round and [Client.Upload] until it succeeds. A report is durable, as
+// [Client.Seal] for each round and [Client.Upload] or [Client.Deliver] until it succeeds. A report is durable, as
 // ciphertext, before its first byte is sent; its secrets exist only in memory
 // while it is sealed. Sending again sends the same bytes.
 //
@@ -156,8 +156,8 @@ func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) error
 	if schema.LaneOf(r.Name.Task, r.Name.Epoch, c.id.ID, r.Task.Batch.Lanes) != r.Name.Lane {
 		return fmt.Errorf("%w: %s is not this vehicle's lane", pipeline.ErrUntrusted, r.Name)
 	}
-	if c.now().Unix() >= r.Descriptor.KeyExpiry {
-		return fmt.Errorf("%w: at %s", ErrExpired, time.Unix(r.Descriptor.KeyExpiry, 0).UTC().Format(time.RFC3339))
+	if now := c.now(); now.Unix() >= r.Descriptor.KeyExpiry {
+		return fmt.Errorf("%w: at %s, and this vehicle's clock shows %s", ErrExpired, stamp(time.Unix(r.Descriptor.KeyExpiry, 0)), stamp(now))
 	}
 	if err := h.admit(r); err != nil {
 		return err
@@ -165,6 +165,8 @@ func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) error
 	h.learnModel(r)
 	return h.checkModel(r, model)
 }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Format implements fmt.Formatter: a client never prints its keys.
 func (Client) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }

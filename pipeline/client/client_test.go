@@ -159,27 +159,6 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestDamagedHistory: a vehicle that forgot what it gave must not go on.
-func TestDamagedHistory(t *testing.T) {
-	f := pipelinetest.New(t, 4, pipelinetest.Task(300))
-	r := f.Open(1)
-	f.Report(r, 0)
-	path := filepath.Join(f.Dir, "vehicle-0", "history.json")
-	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := f.Client(0)
-	f.Unchanged(nil, func() error {
-		if _, err := c.SealRound(r, f.Update(0)); err == nil {
-			return errors.New("sealed with a damaged history")
-		}
-		return nil
-	})
-	if b, err := os.ReadFile(path); err != nil || string(b) != "{" {
-		t.Error("the damaged file was replaced", err)
-	}
-}
-
 // TestDiscard removes expired and damaged reports and keeps the rest.
 func TestDiscard(t *testing.T) {
 	f := pipelinetest.New(t, 4, pipelinetest.Task(300))

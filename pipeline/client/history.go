@@ -1,18 +1,24 @@
 package client
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/schema"
 )
 
-// history is what the vehicle remembers of all rounds. It is written before
-// the report it counts becomes visible in the outbox: a crash between the two
-// loses a turn, never a charge.
+// ErrHistory: the vehicle's memory of what it gave is damaged or gone. It must
+// not go on: it could give more than the task allows, or twice in an epoch.
+var ErrHistory = errors.New("client: history is damaged")
+
+// history is what the vehicle remembers of all rounds. Its file is replaced
+// whole; a report in the outbox is sent only if the history counts it.
 type history struct {
 	Scopes map[string]*scopeHistory `json:"scopes"` // by ScopeID
 }
@@ -23,33 +29,120 @@ type scopeHistory struct {
 }
 
 type taskHistory struct {
-	Reported  bool                     `json:"reported"`
-	LastEpoch uint64                   `json:"last_epoch"`
-	LastRound schema.RoundID           `json:"last_round"`
-	Models    map[uint64]schema.Digest `json:"models"` // announced by descriptors that were verified, by epoch
+	Reported   bool                     `json:"reported"`
+	LastEpoch  uint64                   `json:"last_epoch"`
+	LastRound  schema.RoundID           `json:"last_round"`
+	LastReport schema.ReportID          `json:"last_report"`
+	Models     map[uint64]schema.Digest `json:"models"` // announced by descriptors that were verified, by epoch
 }
 
 const historyFile = "history.json"
 
-func (c *Client) history() (*history, error) {
-	h := &history{Scopes: map[string]*scopeHistory{}}
-	b, err := c.state.Read(historyFile)
+// historyObject is the file: a flipped bit in a number would still be JSON, so the
+// body carries its hash. That is against worn flash, not against an attacker,
+// who has the vehicle's key anyway.
+type historyObject struct {
+	Body   json.RawMessage `json:"body"`
+	SHA256 schema.Digest   `json:"hash"` // H("history"; body)
+}
+
+func (c *Client) history() (*history, error) { return readHistory(c.state) }
+
+func readHistory(d *state.Dir) (*history, error) {
+	b, err := d.Read(historyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return h, nil
+		return newHistory(d)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(b, h); err != nil {
-		return nil, fmt.Errorf("client: %s is damaged; a vehicle that forgot its participations must be enrolled anew: %w", c.state.Path(historyFile), err)
+	h, err := decodeHistory(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w; a vehicle that forgot its participations must be enrolled anew", ErrHistory, d.Path(historyFile), err)
 	}
 	return h, nil
 }
 
-func (c *Client) save(h *history) error {
-	b, err := json.Marshal(h)
+// newHistory starts a vehicle that gave nothing yet. The history is written before
+// the first report, so a report without a history shows that it was lost.
+func newHistory(d *state.Dir) (*history, error) {
+	names, err := outboxNames(d)
 	if err != nil {
-		return fmt.Errorf("client: %w", err)
+		return nil, err
+	}
+	if len(names) > 0 {
+		return nil, fmt.Errorf("%w: %s is gone, but %d reports wait; a vehicle that forgot its participations must be enrolled anew", ErrHistory, d.Path(historyFile), len(names))
+	}
+	return &history{Scopes: map[string]*scopeHistory{}}, nil
+}
+
+// decodeHistory accepts what encodeHistory writes, and nothing else.
+func decodeHistory(b []byte) (*history, error) {
+	var o historyObject
+	if err := strict(b, &o); err != nil {
+		return nil, err
+	}
+	if schema.Hash("history", o.Body) != o.SHA256 {
+		return nil, errors.New("its hash is wrong")
+	}
+	h := &history{}
+	if err := strict(o.Body, h); err != nil {
+		return nil, err
+	}
+	if h.Scopes == nil {
+		return nil, errors.New("no scopes")
+	}
+	for id, s := range h.Scopes {
+		if s == nil || s.Tasks == nil || s.Participations < 0 {
+			return nil, fmt.Errorf("scope %.8q", id)
+		}
+		for id, t := range s.Tasks {
+			if t == nil || t.Models == nil {
+				return nil, fmt.Errorf("task %.8q", id)
+			}
+		}
+	}
+	return h, nil
+}
+
+// strict reads one JSON value without unknown fields.
+func strict(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows")
+	}
+	return nil
+}
+
+func encodeHistory(h *history) ([]byte, error) {
+	body, err := json.Marshal(h)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	b, err := json.Marshal(historyObject{Body: body, SHA256: schema.Hash("history", body)})
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return b, nil
+}
+
+// begin makes the history's file if there is none.
+func (c *Client) begin() error {
+	_, err := c.state.Read(historyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.save(&history{Scopes: map[string]*scopeHistory{}})
+	}
+	return err
+}
+
+func (c *Client) save(h *history) error {
+	b, err := encodeHistory(h)
+	if err != nil {
+		return err
 	}
 	return c.state.Replace(historyFile, b)
 }
@@ -67,6 +160,23 @@ func (h *history) of(r *pipeline.Round) (*scopeHistory, *taskHistory) {
 		s.Tasks[r.Name.Task.String()] = t
 	}
 	return s, t
+}
+
+// task returns what is remembered of a task, in whatever scope; nil if nothing is.
+func (h *history) task(id schema.TaskID) *taskHistory {
+	for _, s := range h.Scopes {
+		if t := s.Tasks[id.String()]; t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// counts tells whether the report of a header was counted. Before a vehicle seals again it
+// clears what was not, so a file of an older epoch was.
+func (h *history) counts(x schema.Header) bool {
+	t := h.task(x.TaskID)
+	return t != nil && t.Reported && (x.Epoch < t.LastEpoch || x.Epoch == t.LastEpoch && x.RoundID == t.LastRound)
 }
 
 func (h *history) admit(r *pipeline.Round) error {
@@ -105,8 +215,8 @@ func (h *history) checkModel(r *pipeline.Round, model schema.Digest) error {
 	return fmt.Errorf("%w: %s; the round announces %s and accepts models since epoch %d", ErrModel, model.Short(), r.Descriptor.ModelHash.Short(), r.Descriptor.OldestModel)
 }
 
-func (h *history) count(r *pipeline.Round) {
+func (h *history) count(r *pipeline.Round, id schema.ReportID) {
 	s, t := h.of(r)
 	s.Participations++
-	t.Reported, t.LastEpoch, t.LastRound = true, r.Name.Epoch, r.ID
+	t.Reported, t.LastEpoch, t.LastRound, t.LastReport = true, r.Name.Epoch, r.ID, id
 }

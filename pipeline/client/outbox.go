@@ -1,15 +1,18 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -20,27 +23,115 @@ const outboxDir = "outbox"
 
 func outboxFile(id schema.RoundID) string { return outboxDir + "/" + id.String() + ".report" }
 
-// Pending lists the outbox files that wait for [Client.Upload].
-func (c *Client) Pending() ([]string, error) {
-	names, err := c.state.Names(outboxDir)
+// Waiting is one file of the outbox.
+type Waiting struct {
+	File   string
+	Report schema.ReportID
+	Name   pipeline.RoundName
+	Bytes  int64 // of all objects of the report
+	// Damaged tells why the file cannot be sent, nil if it can. The fields but File and Bytes are empty then.
+	Damaged error
+}
+
+// Outbox lists what waits for [Client.Upload], oldest epoch first. A report whose sealing was
+// cut short before it was counted does not wait: it is never sent, and the vehicle may seal again.
+func (c *Client) Outbox() ([]Waiting, error) {
+	h, err := c.history()
 	if err != nil {
 		return nil, err
 	}
+	return outbox(c.state, h)
+}
+
+// Pending lists the names of the files of [Client.Outbox].
+func (c *Client) Pending() ([]string, error) {
+	all, err := c.Outbox()
+	var files []string
+	for _, w := range all {
+		files = append(files, w.File)
+	}
+	return files, err
+}
+
+func outbox(d *state.Dir, h *history) ([]Waiting, error) {
+	names, err := outboxNames(d)
+	if err != nil {
+		return nil, err
+	}
+	var all []Waiting
+	for _, file := range names {
+		w, x, err := look(d, file)
+		if err != nil {
+			return nil, err
+		}
+		if w.Damaged != nil || h.counts(x) {
+			all = append(all, w)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Waiting) int { return cmp.Compare(a.Name.Epoch, b.Name.Epoch) })
+	return all, nil
+}
+
+func outboxNames(d *state.Dir) ([]string, error) {
+	names, err := d.Names(outboxDir)
 	var files []string
 	for _, n := range names {
 		if strings.HasSuffix(n, ".report") {
 			files = append(files, outboxDir+"/"+n)
 		}
 	}
-	return files, nil
+	return files, err
 }
+
+// look reads the header of an outbox file.
+func look(d *state.Dir, file string) (Waiting, schema.Header, error) {
+	f, rep, pieces, err := openOutbox(d, file)
+	if errors.Is(err, schema.ErrFormat) {
+		w := Waiting{File: file, Damaged: err}
+		if info, err := os.Stat(d.Path(file)); err == nil {
+			w.Bytes = info.Size()
+		}
+		return w, schema.Header{}, nil
+	}
+	if err != nil {
+		return Waiting{}, schema.Header{}, err
+	}
+	f.Close()
+	return Waiting{File: file, Report: rep.ID, Name: nameOf(rep.Header), Bytes: pieces + int64(len(rep.Bytes()))}, rep.Header, nil
+}
+
+// clear removes the reports that were sealed but never counted.
+func (c *Client) clear(h *history) error {
+	names, err := outboxNames(c.state)
+	if err != nil {
+		return err
+	}
+	for _, file := range names {
+		w, x, err := look(c.state, file)
+		if err != nil {
+			return err
+		}
+		if w.Damaged == nil && !h.counts(x) {
+			if err := c.state.Remove(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ErrUncounted: the outbox file is what a sealing left that was cut short. It must not be sent.
+var ErrUncounted = errors.New("client: report was never counted")
 
 // Upload sends an outbox file: the pieces that the store lacks, then the header object,
 // which commits the report. It may be interrupted anywhere and called again;
 // it sends the same bytes. The file is removed once the store holds the report.
+// A file whose bytes are not those that were sealed is schema.ErrFormat, and nothing is sent.
 // progress, if not nil, is called with the bytes done and the bytes in all.
+//
+// Upload does not ask whether the round still takes the report; [Client.Deliver] does.
 func (c *Client) Upload(ctx context.Context, s storage.Store, file string, progress func(done, total int64)) (schema.ReportID, error) {
-	f, rep, pieces, err := c.openOutbox(file)
+	f, rep, pieces, err := c.openCounted(file)
 	if err != nil {
 		return schema.ReportID{}, err
 	}
@@ -51,22 +142,59 @@ func (c *Client) Upload(ctx context.Context, s storage.Store, file string, progr
 	return rep.ID, c.state.Remove(file)
 }
 
-// Discard removes the outbox files of rounds whose keys have expired; expired
-// is asked with the round's name. A report that was discarded stays counted.
+// openCounted opens a report that may be sent.
+func (c *Client) openCounted(file string) (*os.File, *schema.Report, int64, error) {
+	h, err := c.history()
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	f, rep, pieces, err := openOutbox(c.state, file)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if err := c.whole(rep, io.NewSectionReader(f, 0, pieces)); err != nil {
+		f.Close()
+		return nil, nil, 0, fmt.Errorf("client: %s: %w", c.state.Path(file), err)
+	}
+	if !h.counts(rep.Header) {
+		f.Close()
+		return nil, nil, 0, fmt.Errorf("%w: %s", ErrUncounted, c.state.Path(file))
+	}
+	return f, rep, pieces, nil
+}
+
+// whole checks the report as its readers will: a worn disk must not cost the
+// link what everybody would refuse.
+func (c *Client) whole(rep *schema.Report, r io.Reader) error {
+	if err := errors.Join(rep.Verify(schema.NewPublicKey(c.id.Key)), rep.VerifyBoxes()); err != nil {
+		return fmt.Errorf("%w: outbox file: %w", schema.ErrFormat, err)
+	}
+	h := rep.Header
+	buf := make([]byte, h.PieceBytes(0))
+	hashes := make([]schema.Digest, h.Pieces())
+	for i := range hashes {
+		piece := buf[:h.PieceBytes(i)]
+		if _, err := io.ReadFull(r, piece); err != nil {
+			return err
+		}
+		hashes[i] = schema.HashPiece(i, piece)
+	}
+	if schema.PieceRoot(hashes) != h.Root {
+		return fmt.Errorf("%w: outbox file: its pieces are not those that were sealed", schema.ErrFormat)
+	}
+	return nil
+}
+
+// Discard removes the outbox files of rounds that expired tells, asked with the
+// round's name, and damaged ones. A report that was discarded stays counted.
 func (c *Client) Discard(expired func(pipeline.RoundName) bool) error {
-	files, err := c.Pending()
+	all, err := c.Outbox()
 	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		f, rep, _, err := c.openOutbox(file)
-		if err == nil {
-			f.Close()
-		} else if !errors.Is(err, schema.ErrFormat) {
-			return err
-		}
-		if err != nil || expired(nameOf(rep.Header)) {
-			if err := c.state.Remove(file); err != nil {
+	for _, w := range all {
+		if w.Damaged != nil || expired(w.Name) {
+			if err := c.state.Remove(w.File); err != nil {
 				return err
 			}
 		}
@@ -75,8 +203,8 @@ func (c *Client) Discard(expired func(pipeline.RoundName) bool) error {
 }
 
 // openOutbox opens a finished report; one that is damaged is schema.ErrFormat.
-func (c *Client) openOutbox(file string) (*os.File, *schema.Report, int64, error) {
-	f, err := os.Open(c.state.Path(file))
+func openOutbox(d *state.Dir, file string) (*os.File, *schema.Report, int64, error) {
+	f, err := os.Open(d.Path(file))
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("client: %w", err)
 	}
@@ -88,7 +216,7 @@ func (c *Client) openOutbox(file string) (*os.File, *schema.Report, int64, error
 	rep, pieces, err := readOutbox(f, info.Size())
 	if err != nil {
 		f.Close()
-		return nil, nil, 0, fmt.Errorf("client: %s: %w", c.state.Path(file), err)
+		return nil, nil, 0, fmt.Errorf("client: %s: %w", d.Path(file), err)
 	}
 	return f, rep, pieces, nil
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -31,6 +32,9 @@ func (c *Client) seal(r *pipeline.Round, h *history, values []float32) (*Sealed,
 	}
 	seed, err := secagg.NewClientSeed(c.id.DeviceSecret[:], r.ID.Digest, encoded.Digest())
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(c.begin(), c.clear(h)); err != nil {
 		return nil, err
 	}
 	w, err := c.state.NewWriter(outboxFile(r.ID))
@@ -95,8 +99,10 @@ func (c *Client) report(r *pipeline.Round, sealed *secagg.Sealed, root schema.Di
 	return schema.NewReport(h, boxes, corr, c.id.Key)
 }
 
-// commit counts the participation, then makes the report visible in the
-// outbox. In this order a crash can only lose the vehicle's turn.
+// commit makes the report durable, then counts it: the history is the commit
+// point. A file whose round the history does not count is never sent, so that
+// a crash, or a disk that is full, between the two loses neither the turn nor a
+// participation: the vehicle seals again.
 func (c *Client) commit(r *pipeline.Round, h *history, w *state.Writer, rep *schema.Report) error {
 	b := rep.Bytes()
 	if _, err := w.Write(b); err != nil {
@@ -105,11 +111,22 @@ func (c *Client) commit(r *pipeline.Round, h *history, w *state.Writer, rep *sch
 	if _, err := w.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(b)))); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	h.count(r)
-	if err := c.save(h); err != nil {
+	if err := w.Commit(); err != nil {
 		return err
 	}
-	return w.Commit()
+	h.count(r, rep.ID)
+	if err := c.save(h); err != nil {
+		c.withdraw(rep)
+		return err
+	}
+	return nil
+}
+
+// withdraw gives the space of a report back if it was not counted; the error that led here is the one to tell.
+func (c *Client) withdraw(rep *schema.Report) {
+	if h, err := c.history(); err == nil && !h.counts(rep.Header) {
+		_ = c.state.Remove(outboxFile(rep.Header.RoundID))
+	}
 }
 
 // pieceWriter cuts the stream of blocks into pieces and hashes each.

@@ -25,6 +25,7 @@ type Dir struct {
 	root string
 	sync bool
 	hook func(name string, done bool) error
+	disk func(name string, n int) error
 	lock *os.File
 }
 
@@ -39,9 +40,13 @@ func WithoutSync() Option { return func(d *Dir) { d.sync = false } }
 // did. An error of f ends the operation there and is returned: tests cut the power so.
 func WithHook(f func(name string, done bool) error) Option { return func(d *Dir) { d.hook = f } }
 
+// WithDisk calls f before n bytes of a file are written, with n = 0 before the file is made and before it is
+// synced. An error of f is that of the disk, after half of the bytes: tests fill the disk so.
+func WithDisk(f func(name string, n int) error) Option { return func(d *Dir) { d.disk = f } }
+
 // Open creates the directory if needed and locks it for this process until Close.
 func Open(root string, opts ...Option) (*Dir, error) {
-	d := &Dir{root: root, sync: true, hook: func(string, bool) error { return nil }}
+	d := &Dir{root: root, sync: true, hook: func(string, bool) error { return nil }, disk: func(string, int) error { return nil }}
 	for _, o := range opts {
 		o(d)
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -18,6 +19,9 @@ type Writer struct {
 
 // NewWriter starts a file. Call Commit, and Abort in a defer.
 func (d *Dir) NewWriter(name string) (*Writer, error) {
+	if err := d.disk(name, 0); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
 	parent := filepath.Dir(d.Path(name))
 	if err := d.mkdir(parent); err != nil {
 		return nil, err
@@ -27,6 +31,23 @@ func (d *Dir) NewWriter(name string) (*Writer, error) {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	return &Writer{File: f, dir: d, name: name}, nil
+}
+
+// Write implements io.Writer.
+func (w *Writer) Write(p []byte) (int, error) {
+	if err := w.dir.disk(w.name, len(p)); err != nil {
+		n, _ := w.File.Write(p[:len(p)/2]) // as a full disk takes what still fits
+		return n, err
+	}
+	return w.File.Write(p)
+}
+
+// WriteString implements io.StringWriter.
+func (w *Writer) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+// ReadFrom hides that of os.File, which would write past Write.
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{w}, r)
 }
 
 // mkdir creates parents and makes their names durable, deepest last.
@@ -47,10 +68,8 @@ func (d *Dir) mkdir(path string) error {
 func (w *Writer) Commit() error { return w.commit(os.Rename) }
 
 func (w *Writer) commit(publish func(from, to string) error) error {
-	if w.dir.sync {
-		if err := w.Sync(); err != nil {
-			return fmt.Errorf("state: %w", err)
-		}
+	if err := w.flush(); err != nil {
+		return fmt.Errorf("state: %w", err)
 	}
 	if err := w.Close(); err != nil {
 		return fmt.Errorf("state: %w", err)
@@ -67,6 +86,17 @@ func (w *Writer) commit(publish func(from, to string) error) error {
 		return err
 	}
 	return w.dir.hook(w.name, true)
+}
+
+// flush makes the content durable. A disk may say only here that it is full.
+func (w *Writer) flush() error {
+	if err := w.dir.disk(w.name, 0); err != nil {
+		return err
+	}
+	if !w.dir.sync {
+		return nil
+	}
+	return w.Sync()
 }
 
 // Abort drops an uncommitted file; after Commit it does nothing.
