@@ -85,6 +85,20 @@ func (p Params) TotalStdDev() float64 { return p.noise }
 // client seals with, in integer steps; 6.4 to 2^20.
 func (p Params) LocalStdDev() float64 { return p.local }
 
+// NoiseStdDev is [Encoder.NoiseStdDev] of a round with these parameters, for who
+// plans one: the root mean square error per value of the decoded mean of n
+// reports against the mean of the clipped updates, but for the rounding.
+func (p Params) NoiseStdDev(n int) float64 {
+	if n < 1 || !p.valid() {
+		return math.NaN()
+	}
+	variance := p.local * p.local
+	if p.extra.mechanism != "" {
+		variance += p.extra.stdDev * p.extra.stdDev
+	}
+	return math.Sqrt(variance/float64(n)) / p.inverseGrid
+}
+
 // HonestMin is h_min, the number of clients whose noise is counted:
 // MinBatchSize - MaxDishonest, or 1 in the local model.
 func (p Params) HonestMin() int {

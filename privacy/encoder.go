@@ -121,13 +121,4 @@ func (p *Params) checkSum(values, count int) error {
 // mean of n reports, in the update's units: all n noises, not only the
 // HonestMin that the guarantee counts. Rounding adds at most 1/4 to a variance
 // that is at least 6.4^2 and is left out. The value for n < 1 is NaN.
-func (e *Encoder) NoiseStdDev(n int) float64 {
-	variance := e.params.local * e.params.local
-	if e.params.extra.mechanism != "" {
-		variance += e.params.extra.stdDev * e.params.extra.stdDev
-	}
-	if n < 1 {
-		return math.NaN()
-	}
-	return math.Sqrt(variance/float64(n)) / e.params.inverseGrid
-}
+func (e *Encoder) NoiseStdDev(n int) float64 { return e.params.NoiseStdDev(n) }

@@ -178,6 +178,10 @@ func TestNoiseStdDev(t *testing.T) {
 	p := e.Params()
 	near(t, "at h_min", e.NoiseStdDev(p.HonestMin()), p.TotalStdDev()/p.Grid()/10, 1e-12)
 	near(t, "at 40", e.NoiseStdDev(40), p.LocalStdDev()/p.Grid()/math.Sqrt(40), 1e-12)
+	near(t, "of the parameters alone", p.NoiseStdDev(40), e.NoiseStdDev(40), 0)
+	if !math.IsNaN(privacy.Params{}.NoiseStdDev(40)) {
+		t.Error("parameters not made by New have a noise")
+	}
 	if !math.IsNaN(e.NoiseStdDev(0)) {
 		t.Error("no reports have a noise")
 	}

@@ -27,7 +27,7 @@ not continue it.`,
 		"  veilsum budget show --store file:./store --task $TASK --owner owner.pub --remember budget.checkpoint", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return a.budgetShow(ctx, f) }))
 	show.Flags().StringVar(&f.remember, "remember", "", "file that keeps the last checkpoint of the ledger")
-	return noun("budget", "What the privacy budget has been spent on", show, a.budgetAccountCommand())
+	return noun("budget", "What the privacy budget has been spent on", show, a.budgetPlanCommand(), a.budgetAccountCommand())
 }
 
 type budgetFlags struct {

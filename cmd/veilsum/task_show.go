@@ -45,12 +45,17 @@ func newPlanResult(p *pipeline.Plan, id schema.TaskID) (*planResult, error) {
 	if rounds == 0 {
 		warnings = append(warnings, fmt.Sprintf("one round costs epsilon %.4g, more than the whole budget of %.4g: nothing can ever be opened; raise noise_multiplier", g.Epsilon, float64(p.Task.Scope.Epsilon)))
 	}
-	size := int64(p.Secagg.Blocks())*int64(p.Secagg.BlockBytes()) + int64(p.Secagg.HeaderObjectBytes())
+	size := reportBytes(p)
 	return &planResult{
 		TaskID: id, Task: p.Task, Blocks: p.Secagg.Blocks(), Bits: p.Secagg.Bits(), ReportBytes: size,
 		BitsValue: 8 * float64(size) / float64(p.Secagg.Values()), Capacity: p.Privacy.RequiredHalfModulus(p.Secagg.N()),
 		Round: g, Rounds: rounds, Warnings: warnings,
 	}, nil
+}
+
+// reportBytes is what one vehicle sends: header object and pieces.
+func reportBytes(p *pipeline.Plan) int64 {
+	return int64(p.Secagg.Blocks())*int64(p.Secagg.BlockBytes()) + int64(p.Secagg.HeaderObjectBytes())
 }
 
 // planWarnings says what a task's author should know before signing it.

@@ -128,6 +128,14 @@ func tickText(v float64, percent bool) string {
 	if percent {
 		return strconv.FormatFloat(math.Round(v*1e4)/100, 'f', -1, 64) + " %"
 	}
+	for _, unit := range []struct {
+		from, of float64
+		name     string
+	}{{1e9, 1e9, "G"}, {1e6, 1e6, "M"}, {1e4, 1e3, "k"}} { // as long numbers would run into the axis' name
+		if math.Abs(v) >= unit.from && math.Abs(v) < 1e13 {
+			return strconv.FormatFloat(v/unit.of, 'g', 4, 64) + unit.name
+		}
+	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 

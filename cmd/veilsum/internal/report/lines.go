@@ -27,6 +27,8 @@ type LinePlot struct {
 	LimitName string
 	// FromZero starts the vertical axis at zero.
 	FromZero bool
+	// LogX makes the horizontal axis logarithmic, lettered at the positions; all X are then above zero.
+	LogX bool
 	// Percent letters the vertical axis in per cent of 1.
 	Percent bool
 }
@@ -84,15 +86,33 @@ func (p LinePlot) scales(c *canvas, top float64) (xs, ys scale) {
 	yTicks := ticks(low, high, 5)
 	ys = scale{yTicks[0], yTicks[len(yTicks)-1], plotHeight - marginBottom, top}
 	c.yAxis(ys, yTicks, p.YLabel, p.Percent)
-	low, high = finite(p.X)
-	xs = scale{low, high, marginLeft + 8, plotWidth - marginRight - 4}
+	p.xAxis(c, &xs)
+	c.xLabel(p.XLabel)
+	return xs, ys
+}
+
+func (p LinePlot) xAxis(c *canvas, xs *scale) {
+	low, high := finite(p.X)
+	*xs = scale{p.along(low), p.along(high), marginLeft + 8, plotWidth - marginRight - 4}
+	if p.LogX {
+		for _, x := range p.X {
+			c.text("tick", "middle", xs.at(p.along(x)), plotHeight-marginBottom+15, tickText(x, false))
+		}
+		return
+	}
 	for _, tick := range ticks(low, high, 8) {
 		if tick >= low && tick <= high && (high-low < 1 || tick == math.Trunc(tick)) {
 			c.text("tick", "middle", xs.at(tick), plotHeight-marginBottom+15, tickText(tick, false))
 		}
 	}
-	c.xLabel(p.XLabel)
-	return xs, ys
+}
+
+// along is where x lies on the axis.
+func (p LinePlot) along(x float64) float64 {
+	if p.LogX {
+		return math.Log(x)
+	}
+	return x
 }
 
 func (c *canvas) yAxis(ys scale, at []float64, label string, percent bool) {
@@ -118,7 +138,7 @@ func (p LinePlot) draw(c *canvas, i int, series Series, xs, ys scale) {
 			pen = "M"
 			continue
 		}
-		fmt.Fprintf(&path, "%s%s %s", pen, num(xs.at(p.X[j])), num(ys.at(y)))
+		fmt.Fprintf(&path, "%s%s %s", pen, num(xs.at(p.along(p.X[j]))), num(ys.at(y)))
 		pen = "L"
 	}
 	if path.Len() == 0 {
@@ -127,7 +147,7 @@ func (p LinePlot) draw(c *canvas, i int, series Series, xs, ys scale) {
 	fmt.Fprintf(c, `<path class="%s" d="%s"/>`, p.class(i), path.String())
 	for j, y := range series.Y {
 		if j < len(p.X) && isFinite(y) && isFinite(p.X[j]) {
-			c.marker(i, xs.at(p.X[j]), ys.at(y))
+			c.marker(i, xs.at(p.along(p.X[j])), ys.at(y))
 		}
 	}
 }

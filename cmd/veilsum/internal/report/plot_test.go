@@ -94,7 +94,7 @@ func TestDrawingsAreWellFormed(t *testing.T) {
 		names := rapid.SliceOfN(rapid.String(), 0, 6).Draw(r, "names")
 		line := report.LinePlot{
 			Title: rapid.String().Draw(r, "title"), X: values.Draw(r, "x"),
-			Limit: number.Draw(r, "limit"), LimitName: rapid.String().Draw(r, "limit name"),
+			Limit: number.Draw(r, "limit"), LimitName: rapid.String().Draw(r, "limit name"), LogX: rapid.Bool().Draw(r, "log"),
 		}
 		bars := report.StackedBars{Labels: names, Top: number.Draw(r, "top")}
 		rows := report.RowBars{}
