@@ -20,6 +20,8 @@ var (
 	// content differs from its checksum, or the store refuses this one object.
 	// Whoever wrote it is to blame, not the store; to a protocol it is as if absent.
 	ErrDamaged = errors.New("storage: object is damaged")
+	// ErrDigest: the bytes to be written are not those that their writer announced.
+	ErrDigest = errors.New("storage: bytes differ from their SHA-256")
 	// ErrRange: the range is not wholly inside the object.
 	ErrRange = errors.New("storage: range outside the object")
 )

@@ -85,7 +85,7 @@ func (s *Store) probe() error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return readOnlyIsFine(err)
 	}
-	from, err := s.writeTemp(context.Background(), nil)
+	from, err := s.writeTemp(func(io.Writer) error { return nil })
 	if err != nil {
 		return readOnlyIsFine(err)
 	}

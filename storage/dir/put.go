@@ -1,7 +1,6 @@
 package dir
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -29,17 +28,22 @@ func (s *Store) PutOnce(ctx context.Context, key string, content []byte) (storag
 	}
 	// The common retry: do not write it all just to be told.
 	if _, err := os.Lstat(s.path(key)); err == nil {
-		return s.compare(ctx, key, content)
+		return s.compare(ctx, key, sha256.Sum256(content))
 	}
-	temp, err := s.writeTemp(ctx, content)
+	temp, err := s.writeTemp(func(f io.Writer) error { return writeChunks(ctx, f, content) })
 	if err != nil {
 		return 0, fmt.Errorf("dir: write %q: %w", key, err)
 	}
+	return s.publish(ctx, key, temp, func() [sha256.Size]byte { return sha256.Sum256(content) })
+}
+
+// publish gives a complete temporary file its name, or says who has it.
+func (s *Store) publish(ctx context.Context, key, temp string, sum func() [sha256.Size]byte) (storage.Outcome, error) {
 	defer os.Remove(temp)
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	err = s.link(temp, s.path(key))
+	err := s.link(temp, s.path(key))
 	if errors.Is(err, fs.ErrNotExist) { // somebody tidied up a folder we knew
 		s.forget()
 		if err := s.makeParents(key); err != nil {
@@ -48,7 +52,7 @@ func (s *Store) PutOnce(ctx context.Context, key string, content []byte) (storag
 		err = s.link(temp, s.path(key))
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return s.compare(ctx, key, content)
+		return s.compare(ctx, key, sum())
 	}
 	if err != nil {
 		return 0, fmt.Errorf("dir: link %q: %w", key, err)
@@ -60,12 +64,12 @@ func (s *Store) PutOnce(ctx context.Context, key string, content []byte) (storag
 }
 
 // writeTemp writes and syncs a temporary file and returns its path.
-func (s *Store) writeTemp(ctx context.Context, content []byte) (string, error) {
+func (s *Store) writeTemp(write func(io.Writer) error) (string, error) {
 	f, err := s.newTemp()
 	if err != nil {
 		return "", err
 	}
-	err = writeChunks(ctx, f, content)
+	err = write(f)
 	if err == nil && s.sync != nil {
 		err = s.sync(f)
 	}
@@ -94,7 +98,7 @@ func writeChunks(ctx context.Context, w io.Writer, content []byte) error {
 
 // compare tells the loser of a race what won. The directory is synced first: the
 // winner may not have come to that yet, and what we report must last.
-func (s *Store) compare(ctx context.Context, key string, content []byte) (storage.Outcome, error) {
+func (s *Store) compare(ctx context.Context, key string, want [sha256.Size]byte) (storage.Outcome, error) {
 	f, info, err := s.open(ctx, key)
 	if errors.Is(err, storage.ErrNotExist) {
 		return 0, s.notAnObject(key)
@@ -110,11 +114,11 @@ func (s *Store) compare(ctx context.Context, key string, content []byte) (storag
 	if n, err := io.Copy(hash, f); err != nil || n != info.Size {
 		return 0, fmt.Errorf("dir: compare %q: read %d of %d bytes: %w", key, n, info.Size, errors.Join(err, ctx.Err()))
 	}
-	have, want := hash.Sum(nil), sha256.Sum256(content)
-	if bytes.Equal(have, want[:]) {
+	have := [sha256.Size]byte(hash.Sum(nil))
+	if have == want {
 		return storage.Identical, nil
 	}
-	return 0, &storage.ConflictError{Key: key, Have: [sha256.Size]byte(have), Want: want}
+	return 0, &storage.ConflictError{Key: key, Have: have, Want: want}
 }
 
 // notAnObject explains a name that exists but is no object.

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"FolderClash", folderClash},
 		{"Ranges", ranges},
 		{"ConcurrentReaders", concurrentReaders},
+		{"Streams", streams},
 		{"Canceled", canceled},
 		{"CanceledMidway", canceledMidway},
 		{"ListOrder", listOrder},

@@ -1,0 +1,59 @@
+package dir
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/veilsum/veilsum/storage"
+)
+
+var _ storage.Streamer = (*Store)(nil)
+
+// streamBuffer is all of a stream that is in memory: one TLS record.
+const streamBuffer = 16 << 10
+
+var streamBuffers = sync.Pool{New: func() any { return new([streamBuffer]byte) }}
+
+// PutOnceFrom implements [storage.Streamer]: the content goes through one small buffer into the
+// temporary file, and gets its name only if its hash is right. A key that exists is compared without
+// reading r.
+func (s *Store) PutOnceFrom(ctx context.Context, key string, size int64, sum [sha256.Size]byte, r io.Reader) (storage.Outcome, error) {
+	if err := check(ctx, key); err != nil {
+		return 0, err
+	}
+	if err := s.makeParents(key); err != nil {
+		return 0, err
+	}
+	if _, err := os.Lstat(s.path(key)); err == nil {
+		return s.compare(ctx, key, sum)
+	}
+	temp, err := s.writeTemp(func(w io.Writer) error { return stream(ctx, w, storage.NewChecker(r, size, sum)) })
+	if err != nil {
+		return 0, fmt.Errorf("dir: write %q: %w", key, err)
+	}
+	return s.publish(ctx, key, temp, func() [sha256.Size]byte { return sum })
+}
+
+func stream(ctx context.Context, w io.Writer, c *storage.Checker) error {
+	buf := streamBuffers.Get().(*[streamBuffer]byte)
+	defer streamBuffers.Put(buf)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := c.Read(buf[:])
+		if _, failed := w.Write(buf[:n]); failed != nil {
+			return failed
+		}
+		if err == io.EOF {
+			return c.End()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
