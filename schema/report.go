@@ -2,8 +2,10 @@ package schema
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"math/bits"
 	"slices"
 )
@@ -191,6 +193,15 @@ func HashCorr(corr []byte) Digest { return Hash("corr", corr) }
 // HashPiece is H("piece"; u32 index, bytes).
 func HashPiece(index int, piece []byte) Digest {
 	return Hash("piece", binary.LittleEndian.AppendUint32(nil, uint32(index)), piece)
+}
+
+// NewPieceHash returns a hash that sums to [HashPiece] once all size bytes of the piece are written to it.
+func NewPieceHash(index int, size int64) hash.Hash {
+	h := sha256.New()
+	writeField(h, []byte("veilsum/1/piece"))
+	writeField(h, binary.LittleEndian.AppendUint32(nil, uint32(index)))
+	h.Write(binary.LittleEndian.AppendUint64(nil, uint64(size)))
+	return h
 }
 
 // PieceRoot is H("pieces"; all piece hashes concatenated).

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/veilsum/veilsum/schema"
@@ -279,6 +280,20 @@ func TestCounts(t *testing.T) {
 			if !errors.Is(err, schema.ErrFormat) || used > 1<<20 {
 				t.Errorf("%.4s with a count of %d: %v, %d bytes allocated", bad, n, err, used)
 			}
+		}
+	}
+}
+
+// TestNewPieceHash: written in any steps it is HashPiece.
+func TestNewPieceHash(t *testing.T) {
+	piece := bytes.Repeat([]byte{1, 2, 3}, 1000)
+	for _, step := range []int{1, 7, 2999, 3000} {
+		h := schema.NewPieceHash(5, int64(len(piece)))
+		for rest := range slices.Chunk(piece, step) {
+			h.Write(rest)
+		}
+		if schema.Digest(h.Sum(nil)) != schema.HashPiece(5, piece) {
+			t.Errorf("in steps of %d it differs", step)
 		}
 	}
 }
