@@ -60,6 +60,13 @@ func PieceKey(n RoundName, id schema.ReportID, j int) string {
 	return fmt.Sprintf("%spiece-%d", ReportPrefix(n, id), j)
 }
 
+// ClaimKey is where a gateway notes which report took a vehicle's i-th place in the round. No
+// other role reads it.
+func ClaimKey(n RoundName, v schema.VehicleID, i int) string {
+	s := v.String()
+	return fmt.Sprintf("%sclaims/%s/%s-%d", RoundPrefix(n), s[:2], s, i)
+}
+
 // reportOf returns the ReportID of a header object's name.
 func reportOf(n RoundName, key string) (schema.ReportID, bool) {
 	rest, ok := strings.CutPrefix(key, ReportsPrefix(n))

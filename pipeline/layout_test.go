@@ -32,6 +32,7 @@ func TestNames(t *testing.T) {
 			pipeline.CandidatesKey(n, d), pipeline.CheckKey(n, d, 0), pipeline.CheckKey(n, d, 15), pipeline.ManifestKey(n, schema.ManifestID{Digest: d}),
 			pipeline.ReservationKey(schema.ScopeID{Digest: d}, n, schema.ManifestID{Digest: d}), pipeline.VoteKey(n, 1), pipeline.AnswerKey(n, 1),
 			pipeline.PartialKey(n, d), pipeline.AggregateKey(n, d), pipeline.ReceiptKey(n),
+			pipeline.ClaimKey(n, schema.VehicleID{}, 0), pipeline.ClaimKey(n, schema.VehicleID{}, 1),
 		}
 		for i, k := range keys {
 			if err := storage.CheckKey(k); err != nil {
