@@ -250,22 +250,26 @@ func readOutbox(f io.ReaderAt, size int64) (*schema.Report, int64, error) {
 	return rep, pieces, err
 }
 
-func send(ctx context.Context, s storage.Store, rep *schema.Report, r io.Reader, progress func(done, total int64)) error {
+// Announcer is a store that is told of a report before its pieces come, as a gateway is
+// that lets no vehicle write what it has not signed for. Upload announces to a store that is one.
+type Announcer interface {
+	// Announce hands over the head of the header object (header, box hashes, signature) and
+	// the hashes of all pieces. It returns which pieces the store lacks, ascending, and
+	// whether it holds the whole report already. Announcing again is no error.
+	Announce(ctx context.Context, head []byte, pieces []schema.Digest) (missing []int, committed bool, err error)
+}
+
+func send(ctx context.Context, s storage.Store, rep *schema.Report, r *io.SectionReader, progress func(done, total int64)) error {
 	name := nameOf(rep.Header)
-	have, err := stored(ctx, s, name, rep.ID)
-	if err != nil {
+	missing, committed, err := lacking(ctx, s, rep, r)
+	if err != nil || committed {
 		return err
 	}
 	total := int64(rep.Header.Blocks()*rep.Header.BlockBytes() + len(rep.Bytes()))
-	buf, done := make([]byte, rep.Header.PieceBytes(0)), int64(0)
-	for i := range rep.Header.Pieces() {
-		piece := buf[:rep.Header.PieceBytes(i)]
-		if _, err := io.ReadFull(r, piece); err != nil {
-			return fmt.Errorf("client: outbox: %w", err)
-		}
-		key := pipeline.PieceKey(name, rep.ID, i)
-		if have[key] != int64(len(piece)) {
-			if _, err := s.PutOnce(ctx, key, piece); err != nil {
+	done := int64(0)
+	err = eachPiece(rep, r, func(i int, piece []byte) error {
+		if missing[i] {
+			if _, err := s.PutOnce(ctx, pipeline.PieceKey(name, rep.ID, i), piece); err != nil {
 				return err
 			}
 		}
@@ -273,22 +277,71 @@ func send(ctx context.Context, s storage.Store, rep *schema.Report, r io.Reader,
 		if progress != nil {
 			progress(done, total)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	_, err = s.PutOnce(ctx, pipeline.HeaderKey(name, rep.ID), rep.Bytes())
 	return err
 }
 
-// stored asks which objects of the report are there. Their content is not
+// eachPiece reads the pieces one after the other into one buffer.
+func eachPiece(rep *schema.Report, r *io.SectionReader, do func(i int, piece []byte) error) error {
+	buf, off := make([]byte, rep.Header.PieceBytes(0)), int64(0)
+	for i := range rep.Header.Pieces() {
+		piece := buf[:rep.Header.PieceBytes(i)]
+		if _, err := io.ReadFull(io.NewSectionReader(r, off, int64(len(piece))), piece); err != nil {
+			return fmt.Errorf("client: outbox: %w", err)
+		}
+		off += int64(len(piece))
+		if err := do(i, piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lacking asks which pieces have to be sent, and whether even the header is there.
+func lacking(ctx context.Context, s storage.Store, rep *schema.Report, r *io.SectionReader) (map[int]bool, bool, error) {
+	a, ok := s.(Announcer)
+	if !ok {
+		missing, err := unstored(ctx, s, rep)
+		return missing, false, err
+	}
+	var hashes []schema.Digest
+	if err := eachPiece(rep, r, func(i int, piece []byte) error {
+		hashes = append(hashes, schema.HashPiece(i, piece))
+		return nil
+	}); err != nil {
+		return nil, false, err
+	}
+	head, _ := rep.Header.BoxOffset(0)
+	list, committed, err := a.Announce(ctx, rep.Bytes()[:head], hashes)
+	missing := make(map[int]bool, len(list))
+	for _, i := range list {
+		missing[i] = true
+	}
+	return missing, committed, err
+}
+
+// unstored lists what is there of the report and returns the rest. Content is not
 // compared, which would cost the bytes that resuming saves: who may write to the store and
 // sees the first piece may plant another one of the right size, and the report is
 // then refused, as if it had been deleted.
-func stored(ctx context.Context, s storage.Store, n pipeline.RoundName, id schema.ReportID) (map[string]int64, error) {
-	have := map[string]int64{}
-	for info, err := range s.List(ctx, pipeline.ReportPrefix(n, id), "") {
+func unstored(ctx context.Context, s storage.Store, rep *schema.Report) (map[int]bool, error) {
+	have, n := map[string]int64{}, nameOf(rep.Header)
+	for info, err := range s.List(ctx, pipeline.ReportPrefix(n, rep.ID), "") {
 		if err != nil {
 			return nil, err
 		}
 		have[info.Key] = info.Size
 	}
-	return have, nil
+	missing := map[int]bool{}
+	for i := range rep.Header.Pieces() {
+		if have[pipeline.PieceKey(n, rep.ID, i)] != int64(rep.Header.PieceBytes(i)) {
+			missing[i] = true
+		}
+	}
+	return missing, nil
 }
