@@ -5,11 +5,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/veilsum/veilsum/cmd/veilsum/internal/arrowchild"
 )
 
 func main() {
@@ -21,6 +24,13 @@ func main() {
 
 // run is main without the process: it returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == arrowchild.Command { // this program, started by itself
+		if err := arrowchild.Main(stdin, stdout); err != nil {
+			fmt.Fprintln(stderr, "veilsum: error:", err)
+			return exitFailed
+		}
+		return exitDone
+	}
 	a := newApp(stdin, stdout, stderr)
 	a.json = slices.Contains(args, "--json") // also for mistakes that end the parsing of flags
 	a.choosePrinter()

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/veilsum/veilsum/cmd/veilsum/internal/arrowchild"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/schema/arrowipc"
 )
 
 //go:embed task.example.yaml
@@ -57,7 +57,7 @@ func (a *app) taskNew(ctx context.Context, f *taskNewFlags) error {
 		_, err := io.WriteString(a.stdout, exampleTask)
 		return err
 	case f.like != "":
-		return a.taskLike(f.like)
+		return a.taskLike(ctx, f.like)
 	}
 	t, err := a.readTask(f.file)
 	if err != nil {
@@ -168,8 +168,8 @@ func readLimited(r io.Reader, what string, limit int64) ([]byte, error) {
 	return b, err
 }
 
-func (a *app) taskLike(path string) error {
-	tensors, err := arrowipc.ReadSchema(path)
+func (a *app) taskLike(ctx context.Context, path string) error {
+	tensors, err := arrowchild.ReadSchema(ctx, path)
 	if err != nil {
 		return usage("%w", err)
 	}

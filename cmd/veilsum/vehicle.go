@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veilsum/veilsum/cmd/veilsum/internal/arrowchild"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
@@ -147,7 +148,7 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 	if err != nil {
 		return err
 	}
-	values, err := arrowipc.ReadUpdate(f.update, o.plan.Task.Tensors)
+	values, err := arrowchild.ReadUpdate(ctx, f.update, o.plan.Task.Tensors)
 	if errors.Is(err, arrowipc.ErrMismatch) || errors.Is(err, arrowipc.ErrFile) {
 		return &usageError{Err: err, Hint: `"veilsum task show --json" lists the task's tensors, "veilsum task new --like FILE" those of a file`}
 	}
