@@ -12,6 +12,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/veilsum/veilsum/cmd/internal/exit"
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/arrowchild"
 )
 
@@ -27,9 +28,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) == 1 && args[0] == arrowchild.Command { // this program, started by itself
 		if err := arrowchild.Main(stdin, stdout); err != nil {
 			fmt.Fprintln(stderr, "veilsum: error:", err)
-			return exitFailed
+			return exit.Failed
 		}
-		return exitDone
+		return exit.Done
 	}
 	a := newApp(stdin, stdout, stderr)
 	a.json = slices.Contains(args, "--json") // also for mistakes that end the parsing of flags
