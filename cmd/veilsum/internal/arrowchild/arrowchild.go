@@ -87,6 +87,9 @@ func ask(ctx context.Context, q request, use func(answer, io.Reader) error) erro
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(path); err != nil { // not the file's fault
+		return err
+	}
 	q.Path = path
 	c, out, stderr, err := start(ctx, q)
 	if err != nil {
@@ -104,14 +107,26 @@ func ask(ctx context.Context, q request, use func(answer, io.Reader) error) erro
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err == nil && a.Error != "" && a.Mismatch:
-		return fmt.Errorf("%w: %s", arrowipc.ErrMismatch, a.Error)
+		return &told{arrowipc.ErrMismatch, a.Error}
 	case err == nil && a.Error != "":
-		return fmt.Errorf("%w: %s", arrowipc.ErrFile, a.Error)
+		return &told{arrowipc.ErrFile, a.Error}
 	case err != nil || end != nil:
 		return fmt.Errorf("%w: %s is damaged, or made to do harm: %w (%s)", arrowipc.ErrFile, path, ErrDied, stderr.first(end))
 	}
 	return nil
 }
+
+// told is an error of the child in its own words.
+type told struct {
+	is   error
+	text string
+}
+
+// Error implements error.
+func (t *told) Error() string { return t.text }
+
+// Unwrap returns the sentinel error.
+func (t *told) Unwrap() error { return t.is }
 
 func start(ctx context.Context, q request) (*exec.Cmd, io.Reader, *head, error) {
 	program, err := os.Executable()

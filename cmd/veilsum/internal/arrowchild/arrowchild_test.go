@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -77,7 +78,7 @@ func TestErrors(t *testing.T) {
 		of   []schema.Tensor
 	}{
 		"another shape":  {path, arrowipc.ErrMismatch, other},
-		"not there":      {path + "x", arrowipc.ErrFile, tensors},
+		"not there":      {path + "x", fs.ErrNotExist, tensors},
 		"no Arrow file":  {write(t, []byte("hello")), arrowipc.ErrFile, tensors},
 		"an empty file":  {write(t, nil), arrowipc.ErrFile, tensors},
 		"no file at all": {t.TempDir(), arrowipc.ErrFile, tensors},
