@@ -65,6 +65,7 @@ func runScripts(t *testing.T, dir string, storeOf func(script string) string) {
 			"expand": cmdExpand,
 			"update": cmdUpdate,
 			"tree":   cmdTree,
+			"unzip":  cmdUnzip,
 			"flip":   cmdFlip,
 			"agekey": cmdAgeKey,
 		},
