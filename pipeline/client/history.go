@@ -76,17 +76,21 @@ func newHistory(d *state.Dir) (*history, error) {
 	return &history{Scopes: map[string]*scopeHistory{}}, nil
 }
 
-// decodeHistory accepts what encodeHistory writes, and nothing else.
+// decodeHistory accepts what encodeHistory writes, and the body alone, which was the whole file before it
+// had a hash.
 func decodeHistory(b []byte) (*history, error) {
-	var o historyObject
-	if err := strict(b, &o); err != nil {
-		return nil, err
-	}
-	if schema.Hash("history", o.Body) != o.SHA256 {
-		return nil, errors.New("its hash is wrong")
-	}
 	h := &history{}
-	if err := strict(o.Body, h); err != nil {
+	if !bytes.HasPrefix(b, []byte(`{"scopes":`)) {
+		var o historyObject
+		if err := strict(b, &o); err != nil {
+			return nil, err
+		}
+		if schema.Hash("history", o.Body) != o.SHA256 {
+			return nil, errors.New("its hash is wrong")
+		}
+		b = o.Body
+	}
+	if err := strict(b, h); err != nil {
 		return nil, err
 	}
 	if h.Scopes == nil {
