@@ -20,6 +20,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/gateway/gatewaytest"
+	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -127,7 +128,7 @@ func (c *cutter) relay(near net.Conn, target string) {
 
 // attack speaks the protocol by hand, as one vehicle or none.
 type attack struct {
-	t     *testing.T
+	t     testing.TB
 	s     *gatewaytest.Server
 	f     *pipelinetest.Fleet
 	round *pipeline.Round
@@ -177,6 +178,10 @@ func (x *attack) do(method, path string, body []byte, header ...string) answer {
 		}
 	}
 	resp, err := x.http.Do(req)
+	if err != nil && req.GetBody != nil { // a connection to a gateway that was restarted
+		req.Body, _ = req.GetBody()
+		resp, err = x.http.Do(req)
+	}
 	if err != nil {
 		return answer{code: err.Error()}
 	}
@@ -246,7 +251,11 @@ type login struct {
 // signed fills in and signs a login for a gateway name, written down here a second time from the page.
 func (x *attack) signed(name string, change func(*login)) login {
 	x.t.Helper()
-	l := login{Version: 1, Challenge: x.challenge(), TaskID: x.round.Name.Task, RoundID: x.round.ID, Epoch: x.round.Name.Epoch, Lane: x.round.Name.Lane, Vehicle: x.v.ID}
+	return x.sign(name, x.challenge(), change)
+}
+
+func (x *attack) sign(name, challenge string, change func(*login)) login {
+	l := login{Version: 1, Challenge: challenge, TaskID: x.round.Name.Task, RoundID: x.round.ID, Epoch: x.round.Name.Epoch, Lane: x.round.Name.Lane, Vehicle: x.v.ID}
 	if change != nil {
 		change(&l)
 	}
@@ -275,11 +284,9 @@ func (x *attack) send(l login, header ...string) answer {
 func (x *attack) enter() *attack {
 	x.t.Helper()
 	a := x.send(x.signed("127.0.0.1", nil))
-	var tok struct{ Token string }
-	if json.Unmarshal(a.body, &tok) != nil || a.status != http.StatusOK || tok.Token == "" {
+	if x.token = a.token(x.t); x.token == "" {
 		x.t.Fatal(a)
 	}
-	x.token = tok.Token
 	return x
 }
 
@@ -315,7 +322,7 @@ func (x *attack) announce(rep *schema.Report, pieces [][]byte) answer {
 }
 
 // stored reads a report back from the fleet's store.
-func stored(t *testing.T, f *pipelinetest.Fleet, r *pipeline.Round, id schema.ReportID) (*schema.Report, [][]byte) {
+func stored(t testing.TB, f *pipelinetest.Fleet, r *pipeline.Round, id schema.ReportID) (*schema.Report, [][]byte) {
 	t.Helper()
 	rep, err := schema.DecodeReport(f.Get(pipeline.HeaderKey(r.Name, id)))
 	if err != nil {
@@ -336,3 +343,7 @@ func (x *attack) hashes(rep *schema.Report) (h []schema.Digest) {
 	}
 	return h
 }
+
+func isRefused(err error) bool { return errors.Is(err, remote.ErrRefused) }
+
+func isKey(err error) bool { return errors.Is(err, storage.ErrKey) }
