@@ -59,7 +59,10 @@ func Open(root string, opts ...Option) (*Dir, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%w: %s", ErrLocked, root)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s", ErrLocked, root)
+		}
+		return nil, fmt.Errorf("state: lock %s: %w", root, err) // a disk that fails, a file system without locks
 	}
 	d.lock = f
 	if err := d.sweep(); err != nil {
