@@ -22,6 +22,8 @@ var (
 	ErrDamaged = errors.New("storage: object is damaged")
 	// ErrDigest: the bytes to be written are not those that their writer announced.
 	ErrDigest = errors.New("storage: bytes differ from their SHA-256")
+	// ErrLies: the store breaks a promise of [Store], such as that it overwrites.
+	ErrLies = errors.New("storage: the store breaks a promise")
 	// ErrRange: the range is not wholly inside the object.
 	ErrRange = errors.New("storage: range outside the object")
 )

@@ -8,8 +8,9 @@
 // systems are as safe as their link(2) and fsync(2).
 //
 // Names that are no keys (hidden files, say) are ignored. On a file system that
-// folds case, keys that differ only in case collide. Directories are never
-// removed, so a name that was once a folder cannot become an object.
+// folds case, keys that differ only in case collide. PutOnce and Delete never
+// remove a directory: a name that was once a folder becomes free for an object only by
+// RemoveEmptyFolders.
 package dir
 
 import (
@@ -198,24 +199,13 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // behind, and returns how many. Choose an age longer than any write takes: a
 // writer that loses its file fails with an error and may try again.
 func (s *Store) RemoveTemp(ctx context.Context, age time.Duration) (int, error) {
-	entries, err := os.ReadDir(filepath.Join(s.root, tmpName))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("dir: %w", err)
-	}
-	removed := 0
-	for _, entry := range entries {
-		if err := ctx.Err(); err != nil {
-			return removed, err
-		}
-		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < age {
-			continue
-		}
-		if err := os.Remove(filepath.Join(s.root, tmpName, entry.Name())); err == nil {
-			removed++
+	left, err := s.Leftovers(ctx, time.Now().Add(-age))
+	for i, l := range left {
+		if err := s.RemoveLeftover(ctx, l); err != nil {
+			return i, err
 		}
 	}
-	return removed, nil
+	return len(left), err
 }
 
 // path is below root for every key that CheckKey accepts.

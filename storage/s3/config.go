@@ -22,6 +22,12 @@ const (
 	defaultRegion   = "us-east-1"
 	defaultTries    = 8
 	defaultBackoff  = 100 * time.Millisecond
+
+	defaultPartSize  = 16 << 20
+	defaultPartsFrom = 64 << 20
+	minPartSize      = 5 << 20 // what S3 accepts
+	maxParts         = 10_000
+	maxRetainDays    = 36_500
 )
 
 // Config says where a store is. Only Bucket is required.
@@ -49,6 +55,22 @@ type Config struct {
 	// Backoff is the wait before the second try, doubled (with jitter) up to
 	// 5 s for each further one; default 100 ms.
 	Backoff time.Duration
+
+	// PartsFrom is the size in bytes above which a body goes in parts, which can be
+	// resumed; default 64 MiB. Negative: never, for servers that keep the condition of
+	// a single PUT only; bodies then have at most 5 GiB.
+	PartsFrom int64
+	// PartSize is the bytes of a part, 5 MiB at least; default 16 MiB.
+	PartSize int64
+	// Retain locks objects against deletion. The bucket must have object lock.
+	Retain Retention
+}
+
+// Retention says for how long new objects cannot be deleted, by anybody or by
+// anybody without a special right. The zero value locks nothing.
+type Retention struct {
+	Mode string // "governance" or "compliance", as S3 defines them; empty: no retention
+	Days int    // from the moment of the write, 1 to 36500
 }
 
 const redacted = "[redacted]"
@@ -73,14 +95,15 @@ func (Credentials) LogValue() slog.Value { return slog.StringValue(redacted) }
 func (Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }
 
 // errURL never quotes the URL: people paste secrets into it.
-var errURL = errors.New("s3: the URL must be s3://BUCKET[/PREFIX][?endpoint=HOST:PORT&tls=BOOL&region=R&ca=FILE&create=BOOL]")
+var errURL = errors.New("s3: the URL must be s3://BUCKET[/PREFIX][?endpoint=HOST:PORT&tls=BOOL&region=R&ca=FILE&create=BOOL&parts=BOOL&retain=MODE:DAYS]")
 
 // ParseURL reads the URL of a store:
 //
 //	s3://bucket/prefix?endpoint=host:port&tls=true&region=eu-central-1&ca=/file.pem&create=true
 //
-// tls defaults to true, create to false; ca names a PEM file of the authorities
-// to trust instead of those of the system. Credentials have no place in a URL
+// tls and parts default to true, create to false; ca names a PEM file of the authorities
+// to trust instead of those of the system. parts=false is a negative PartsFrom;
+// retain=governance:365 or compliance:365 sets Retain. Credentials have no place in a URL
 // and are refused. Unknown and repeated parameters are refused too.
 func ParseURL(raw string) (Config, error) {
 	u, err := url.Parse(raw)
@@ -116,14 +139,44 @@ func (c *Config) set(name, value string) (err error) {
 		c.Secure, err = strconv.ParseBool(value)
 	case "create":
 		c.CreateBucket, err = strconv.ParseBool(value)
+	case "parts":
+		var parts bool
+		if parts, err = strconv.ParseBool(value); !parts {
+			c.PartsFrom = -1
+		}
+	case "retain":
+		c.Retain, err = parseRetention(value)
+		return err
 	case "ca":
 		c.RootCAs, err = readCAs(value)
 		return err
 	default:
-		return fmt.Errorf("s3: unknown URL parameter (have endpoint, tls, region, ca, create)")
+		return fmt.Errorf("s3: unknown URL parameter (have endpoint, tls, region, ca, create, parts, retain)")
 	}
 	if err != nil {
 		return fmt.Errorf("s3: URL parameter %s must be true or false", name)
+	}
+	return nil
+}
+
+func parseRetention(value string) (Retention, error) {
+	mode, days, ok := strings.Cut(value, ":")
+	n, err := strconv.Atoi(days)
+	r := Retention{Mode: mode, Days: n}
+	if !ok || err != nil || r.check() != nil || r.Mode == "" || strconv.Itoa(n) != days {
+		return Retention{}, errRetain
+	}
+	return r, nil
+}
+
+var errRetain = errors.New("s3: retention must be governance:DAYS or compliance:DAYS, 1 to 36500 days")
+
+func (r Retention) check() error {
+	switch {
+	case r == Retention{}:
+		return nil
+	case r.Mode != "governance" && r.Mode != "compliance", r.Days < 1, r.Days > maxRetainDays:
+		return errRetain
 	}
 	return nil
 }
@@ -154,7 +207,19 @@ func (c Config) check() (Config, error) {
 	if c.Backoff == 0 {
 		c.Backoff = defaultBackoff
 	}
+	if c.PartSize == 0 {
+		c.PartSize = defaultPartSize
+	}
+	if c.PartsFrom == 0 {
+		c.PartsFrom = defaultPartsFrom
+	}
+	c.PartsFrom = max(c.PartsFrom, -1)
+	if err := c.Retain.check(); err != nil {
+		return Config{}, err
+	}
 	switch {
+	case c.PartSize < minPartSize || c.PartSize > maxBody:
+		return Config{}, errors.New("s3: a part has 5 MiB to 5 GiB")
 	case strings.ContainsAny(c.Endpoint, "@/?# "):
 		return Config{}, errors.New("s3: the endpoint must be HOST or HOST:PORT")
 	case s3utils.CheckValidBucketNameStrict(c.Bucket) != nil:
@@ -173,6 +238,12 @@ func (c Config) url() string {
 	query.Set("endpoint", c.Endpoint)
 	query.Set("region", c.Region)
 	query.Set("tls", strconv.FormatBool(c.Secure))
+	if c.PartsFrom < 0 {
+		query.Set("parts", "false")
+	}
+	if c.Retain.Mode != "" {
+		query.Set("retain", fmt.Sprintf("%s:%d", c.Retain.Mode, c.Retain.Days))
+	}
 	u := url.URL{Scheme: "s3", Host: c.Bucket, Path: c.Prefix, RawQuery: query.Encode()}
 	if c.Prefix != "" {
 		u.Path = "/" + c.Prefix

@@ -3,8 +3,10 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,26 +24,44 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-// PutOnce implements [storage.Store] for bodies of up to 5 GiB. An error other
+// PutOnce implements [storage.Store]. Bodies above Config.PartsFrom go in parts,
+// so that a lost connection costs one part; smaller ones in a single PUT. An error other
 // than a conflict comes after MaxTries or when trying again cannot help.
 func (s *Store) PutOnce(ctx context.Context, key string, content []byte) (storage.Outcome, error) {
 	name, err := s.object(key)
 	if err != nil {
 		return 0, err
 	}
-	if err := checkSize(key, int64(len(content))); err != nil {
+	if err := s.checkSize(key, int64(len(content))); err != nil {
 		return 0, err
 	}
-	w := write{store: s, key: key, name: name, content: content, sum: sha256.Sum256(content)}
-	if _, err := rand.Read(w.id[:]); err != nil {
-		return 0, fmt.Errorf("s3: %w", err)
+	w, err := s.newWrite(key, name, content)
+	if err != nil {
+		return 0, err
 	}
-	return w.run(ctx)
+	if s.inParts(int64(len(content))) {
+		return w.runParts(ctx)
+	}
+	return w.run(ctx, w.put)
 }
 
-func checkSize(key string, size int64) error {
-	if size > maxBody {
-		return fmt.Errorf("%w: %q has %d bytes, a single PUT takes 5 GiB", storage.ErrTooLarge, key, size)
+func (s *Store) newWrite(key, name string, content []byte) (*write, error) {
+	w := &write{store: s, key: key, name: name, content: content, sum: sha256.Sum256(content)}
+	if _, err := rand.Read(w.id[:]); err != nil {
+		return nil, fmt.Errorf("s3: %w", err)
+	}
+	return w, nil
+}
+
+func (s *Store) inParts(size int64) bool { return s.config.PartsFrom >= 0 && size > s.config.PartsFrom }
+
+func (s *Store) checkSize(key string, size int64) error {
+	most := int64(maxBody)
+	if s.inParts(size) {
+		most = maxParts * s.config.PartSize
+	}
+	if size > most {
+		return fmt.Errorf("%w: %q has %d bytes, %d are possible", storage.ErrTooLarge, key, size, most)
 	}
 	return nil
 }
@@ -53,16 +73,18 @@ type write struct {
 	content   []byte
 	sum       [sha256.Size]byte
 	id        [16]byte // fresh for each call: tells our own earlier try from another writer
+	parts     *upload  // of a body that goes in parts, once it is begun
+	plain     bool     // never locked: no object of the store's user
 }
 
 // run sends the request until the outcome is known.
-func (w *write) run(ctx context.Context) (storage.Outcome, error) {
+func (w *write) run(ctx context.Context, send func(context.Context) error) (storage.Outcome, error) {
 	var last error
 	for try := range w.store.config.MaxTries {
 		if err := w.wait(ctx, try); err != nil {
 			return 0, errors.Join(err, last)
 		}
-		err := w.put(ctx)
+		err := send(ctx)
 		if err == nil {
 			return storage.Created, nil
 		}
@@ -100,8 +122,8 @@ func (w *write) wait(ctx context.Context, try int) error {
 	}
 }
 
-// put sends one conditional PUT.
-func (w *write) put(ctx context.Context) error {
+// options are the metadata and retention of the object.
+func (w *write) options() minio.PutObjectOptions {
 	options := minio.PutObjectOptions{
 		UserMetadata: map[string]string{
 			metaWriteID: hex.EncodeToString(w.id[:]),
@@ -111,10 +133,24 @@ func (w *write) put(ctx context.Context) error {
 		DisableContentSha256: true,
 		DisableMultipart:     true, // Core.PutObject never splits; said here for the reader
 	}
+	if !w.plain {
+		w.store.retain(w.key, &options)
+	}
+	return options
+}
+
+// put sends one conditional PUT.
+func (w *write) put(ctx context.Context) error {
+	options := w.options()
 	options.SetMatchETagExcept("*")
+	digest := ""
+	if options.Mode != "" { // S3 wants it of objects that are locked
+		sum := md5.Sum(w.content)
+		digest = base64.StdEncoding.EncodeToString(sum[:])
+	}
 	source := &lease{r: bytes.NewReader(w.content)}
 	defer source.end()
-	_, err := w.store.once.PutObject(ctx, w.store.config.Bucket, w.name, source, int64(len(w.content)), "", hex.EncodeToString(w.sum[:]), options)
+	_, err := w.store.once.PutObject(ctx, w.store.config.Bucket, w.name, source, int64(len(w.content)), digest, hex.EncodeToString(w.sum[:]), options)
 	return err
 }
 
@@ -179,26 +215,4 @@ func (l *lease) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended = true
-}
-
-// Probe finds out whether the server can be trusted with PutOnce: it creates an
-// object below "veilsum-probe", tries to create it again with other bytes,
-// which the server MUST refuse, and deletes it. Run it once before using a
-// server for the first time.
-func (s *Store) Probe(ctx context.Context) error {
-	key := "veilsum-probe/" + rand.Text()
-	if _, err := s.PutOnce(ctx, key, []byte("first")); err != nil {
-		return err
-	}
-	_, err := s.PutOnce(ctx, key, []byte("second"))
-	if cleanup := s.Delete(ctx, key); cleanup != nil && errors.Is(err, storage.ErrConflict) {
-		return cleanup
-	}
-	if err == nil {
-		return fmt.Errorf("s3: %s ignores If-None-Match: it overwrites objects; do not use it", s)
-	}
-	if !errors.Is(err, storage.ErrConflict) {
-		return err
-	}
-	return nil
 }

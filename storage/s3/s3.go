@@ -4,7 +4,8 @@
 //
 // How PutOnce keeps its promise: minio-go drops the condition on multipart
 // uploads, and a transparent retry of a conditional PUT whose response was lost
-// tells the winner that it lost. So each object is one single PUT, sent by a
+// tells the winner that it lost. So each object is one single PUT, or one upload in
+// parts whose completion carries the condition, sent by a
 // client that never retries, and marked with a random write id and the SHA-256
 // of the body. In any doubt the object is looked at: our write id means we
 // created it, our hash that somebody wrote the same, anything else a conflict,
@@ -51,17 +52,28 @@ type Store struct {
 	creds  *credentials.Credentials
 	once   *minio.Core // never retries
 	read   *minio.Core // retries
+	locked func(key string) bool
 }
 
 var _ storage.Store = (*Store)(nil)
 
+// Option changes how Open opens a store.
+type Option func(*Store)
+
+// RetainOnly limits Config.Retain to keys that the function accepts; without it all
+// objects are locked, so that nothing can be collected as garbage.
+func RetainOnly(locked func(key string) bool) Option { return func(s *Store) { s.locked = locked } }
+
 // Open prepares the store. It talks to the server only if CreateBucket is set.
-func Open(config Config) (*Store, error) {
+func Open(config Config, options ...Option) (*Store, error) {
 	config, err := config.check()
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, creds: chain(config)}
+	s := &Store{config: config, creds: chain(config), locked: func(string) bool { return true }}
+	for _, option := range options {
+		option(s)
+	}
 	transport, err := minio.DefaultTransport(config.Secure)
 	if err != nil {
 		return nil, fmt.Errorf("s3: %w", err)
@@ -69,12 +81,12 @@ func Open(config Config) (*Store, error) {
 	if config.Secure && config.RootCAs != nil {
 		transport.TLSClientConfig.RootCAs = config.RootCAs
 	}
-	options := minio.Options{Creds: s.creds, Secure: config.Secure, Region: config.Region, Transport: transport, MaxRetries: 1}
-	if s.once, err = minio.NewCore(config.Endpoint, &options); err != nil {
+	clients := minio.Options{Creds: s.creds, Secure: config.Secure, Region: config.Region, Transport: transport, MaxRetries: 1}
+	if s.once, err = minio.NewCore(config.Endpoint, &clients); err != nil {
 		return nil, fmt.Errorf("s3: %w", err)
 	}
-	options.MaxRetries = readTries
-	if s.read, err = minio.NewCore(config.Endpoint, &options); err != nil {
+	clients.MaxRetries = readTries
+	if s.read, err = minio.NewCore(config.Endpoint, &clients); err != nil {
 		return nil, fmt.Errorf("s3: %w", err)
 	}
 	if config.CreateBucket {

@@ -145,20 +145,29 @@ func TestDefinite(t *testing.T) {
 	}
 }
 
+// TestProbe: a server that overwrites is found, on each path, and nothing is left behind.
 func TestProbe(t *testing.T) {
-	server, store := openFake(t)
-	if err := store.Probe(t.Context()); err != nil {
-		t.Error(err)
+	server, raw := startFake(t)
+	probe := func(raw string) error { return open(t, raw).Probe(t.Context()) }
+	tests := []struct {
+		name, want             string
+		conditions, onComplete bool
+		url                    string
+	}{
+		{"honest", "", false, false, raw},
+		{"overwrites", "ignores If-None-Match: it overwrites", true, false, raw},
+		{"overwrites in parts", "when an upload in parts is completed", false, true, raw},
+		{"parts not used", "", false, true, raw + "&parts=false"},
 	}
-	if len(server.objects) != 0 {
-		t.Errorf("Probe leaves %d objects", len(server.objects))
-	}
-	server.ignoreConditions = true
-	if err := store.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "If-None-Match") {
-		t.Errorf("a server that overwrites passes: %v", err)
-	}
-	if len(server.objects) != 0 {
-		t.Errorf("Probe leaves %d objects", len(server.objects))
+	for _, test := range tests {
+		server.ignoreConditions, server.ignoreOnComplete = test.conditions, test.onComplete
+		err := probe(test.url)
+		if (err == nil) != (test.want == "") || err != nil && (!errors.Is(err, storage.ErrLies) || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v; want %q", test.name, err, test.want)
+		}
+		if len(server.objects) != 0 || len(server.uploads) != 0 {
+			t.Errorf("%s: leaves %d objects and %d uploads", test.name, len(server.objects), len(server.uploads))
+		}
 	}
 }
 

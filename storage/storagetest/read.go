@@ -29,8 +29,20 @@ func (f *fixture) each(ctx context.Context, key string, check func(name string, 
 
 func missing(f *fixture) {
 	f.put(f.key("here/a"), []byte("x"), storage.Created)
-	// Nothing at all, a folder, below an object, the start of a key.
-	for _, key := range []string{f.key("none"), f.key("no/thing"), f.key("here"), f.key("here/a/b"), f.key("her")} {
+	// Nothing at all, a folder, the start of a key.
+	f.mustMiss(f.key("none"), f.key("no/thing"), f.key("here"), f.key("her"))
+	f.mustHold(f.key("here/a"), []byte("x"))
+}
+
+func missingBelow(f *fixture) {
+	f.put(f.key("here/a"), []byte("x"), storage.Created)
+	f.mustMiss(f.key("here/a/b"))
+	f.mustHold(f.key("here/a"), []byte("x"))
+}
+
+func (f *fixture) mustMiss(keys ...string) {
+	f.Helper()
+	for _, key := range keys {
 		f.each(f.Context(), key, func(name string, err error) {
 			if !errors.Is(err, storage.ErrNotExist) {
 				f.Errorf("%s of missing %q: %v", name, key, err)
@@ -40,7 +52,6 @@ func missing(f *fixture) {
 			f.Errorf("Delete of missing %q: %v", key, err)
 		}
 	}
-	f.mustHold(f.key("here/a"), []byte("x"))
 }
 
 func deleteObject(f *fixture) {
@@ -78,10 +89,13 @@ func badKeys(f *fixture) {
 	}
 }
 
-func longKeys(f *fixture) {
+func longSegment(f *fixture) {
 	segment := f.key(strings.Repeat("s", 255))
 	f.put(segment, []byte("segment"), storage.Created)
 	f.mustHold(segment, []byte("segment"))
+}
+
+func longKeys(f *fixture) {
 	// A store may put a prefix of up to 200 bytes before the key.
 	deep := f.key(strings.Repeat("A-z_0.9/", (824-len(f.key("x")))/8) + "x")
 	f.put(deep, []byte("deep"), storage.Created)

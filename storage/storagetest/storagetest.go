@@ -16,10 +16,14 @@ import (
 	"github.com/veilsum/veilsum/storage"
 )
 
+// Deviation is a test that a server is known not to pass, and why veilsum can
+// live with it.
+type Deviation struct{ Test, Why string }
+
 // Run tests the promises of [storage.Store]. Every call of open within one Run
 // returns another handle of the same store, which may hold other objects below
 // other prefixes; t is that of the subtest. With -short Run does less.
-func Run(t *testing.T, open func(t *testing.T) storage.Store) {
+func Run(t *testing.T, open func(t *testing.T) storage.Store, known ...Deviation) {
 	tests := []struct {
 		name string
 		run  func(*fixture)
@@ -32,8 +36,10 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"RaceEqual", raceEqual},
 		{"OtherHandle", otherHandle},
 		{"Missing", missing},
+		{"MissingBelowObject", missingBelow},
 		{"Delete", deleteObject},
 		{"BadKeys", badKeys},
+		{"LongSegment", longSegment},
 		{"LongKeys", longKeys},
 		{"FolderClash", folderClash},
 		{"Ranges", ranges},
@@ -50,6 +56,9 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			if i := slices.IndexFunc(known, func(d Deviation) bool { return d.Test == test.name }); i >= 0 {
+				t.Skip("known: " + known[i].Why)
+			}
 			test.run(&fixture{T: t, open: open, store: open(t), dir: "t-" + rand.Text()})
 		})
 	}

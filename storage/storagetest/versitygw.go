@@ -48,9 +48,7 @@ func StartVersityGW(t testing.TB, secure bool) string {
 		t.Skip("no S3 server to test with: " + VersityGWEnv + " is not set; run with " +
 			VersityGWEnv + "=\"$(.ci/versitygw/install)\" go test ./storage/...")
 	}
-	t.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
-	t.Setenv("AWS_SESSION_TOKEN", "")
+	setCredentials(t)
 	query := url.Values{"region": {"us-east-1"}, "create": {"true"}, "tls": {"false"}}
 	var tlsFlags []string
 	if secure {
@@ -103,7 +101,7 @@ func startGateway(t testing.TB, program string, tlsFlags []string) string {
 // tempDir is t.TempDir without an error if the server, which we kill, still
 // writes during the removal.
 func tempDir(t testing.TB) string {
-	dir, err := os.MkdirTemp("", "versitygw-")
+	dir, err := os.MkdirTemp("", "storagetest-")
 	if err != nil {
 		t.Fatal(err)
 	}
