@@ -3,6 +3,10 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 	"github.com/veilsum/veilsum/storage/mem"
@@ -31,12 +36,16 @@ func TestNames(t *testing.T) {
 			pipeline.HeaderKey(n, schema.ReportID{Digest: d}), pipeline.PieceKey(n, schema.ReportID{Digest: d}, 0), pipeline.PieceKey(n, schema.ReportID{Digest: d}, 12),
 			pipeline.CandidatesKey(n, d), pipeline.CheckKey(n, d, 0), pipeline.CheckKey(n, d, 15), pipeline.ManifestKey(n, schema.ManifestID{Digest: d}),
 			pipeline.ReservationKey(schema.ScopeID{Digest: d}, n, schema.ManifestID{Digest: d}), pipeline.VoteKey(n, 1), pipeline.AnswerKey(n, 1),
-			pipeline.PartialKey(n, d), pipeline.AggregateKey(n, d), pipeline.ReceiptKey(n),
 			pipeline.ClaimKey(n, schema.VehicleID{}, 0), pipeline.ClaimKey(n, schema.VehicleID{}, 1),
+			pipeline.PartialKey(n, d), pipeline.AggregateKey(n, d), pipeline.ReceiptKey(n), pipeline.FormatKey,
+			pipeline.HandoverKey(schema.ScopeID{Digest: d}, d, 77, 2), pipeline.LedgerPrefix(schema.ScopeID{Digest: d}) + ledger.EntryKey(3),
 		}
 		for i, k := range keys {
 			if err := storage.CheckKey(k); err != nil {
 				rt.Fatal(err)
+			}
+			if o, ok := pipeline.ParseObject(k); !ok || o.Key() != k {
+				rt.Fatalf("%q is taken apart into %+v", k, o)
 			}
 			for _, other := range keys[:i] {
 				if k == other || strings.HasPrefix(k, other+"/") || strings.HasPrefix(other, k+"/") {
@@ -50,6 +59,55 @@ func TestNames(t *testing.T) {
 			rt.Fatalf("%q sorts before %q", pipeline.RoundPrefix(later), pipeline.RoundPrefix(n))
 		}
 	})
+}
+
+// TestEveryNameIsKnown: a function that makes names cannot be forgotten in TestNames, and so
+// not in ParseObject: fsck would call its objects unknown, and gc could not tell what they are.
+func TestEveryNameIsKnown(t *testing.T) {
+	made, err := parser.ParseFile(token.NewFileSet(), "layout.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := os.ReadFile("layout_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range made.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && strings.HasSuffix(f.Name.Name, "Key") && !strings.Contains(string(tests), "pipeline."+f.Name.Name+"(") {
+			t.Errorf("%s is not in TestNames", f.Name.Name)
+		}
+	}
+}
+
+// TestStrangeNames: what no function makes is no name of ours.
+func TestStrangeNames(t *testing.T) {
+	d := schema.Digest{0xab}
+	n := pipeline.RoundName{Task: schema.TaskID{Digest: d}, Epoch: 7}
+	upper := func(k string) string { return strings.ReplaceAll(k, "ab0", "AB0") }
+	for _, k := range []string{
+		"", "x", "tasks", "tasks/x/task.json", "veilsum.json.bak", "snapshots/x", "snapshots/" + d.String() + "/x",
+		upper(pipeline.TaskKey(n.Task)), upper(pipeline.ModelKey(n.Task, d)), pipeline.TaskKey(n.Task) + "/x", pipeline.RoundPrefix(n) + "x.json",
+		pipeline.RoundPrefix(n) + "votes/x.json", pipeline.RoundPrefix(n) + "votes/-1.json", pipeline.RoundPrefix(n) + "votes/01.json", pipeline.RoundPrefix(n) + "votes/1",
+		pipeline.RoundPrefix(n) + "partials/" + d.String() + ".arrow", pipeline.RoundPrefix(n) + "partials/x.vsp", pipeline.RoundPrefix(n) + "aggregate/x/y.arrow",
+		strings.Replace(pipeline.DescriptorKey(n), "000000000007-0", "7-0", 1), strings.Replace(pipeline.DescriptorKey(n), "000000000007-0", "000000000007-00", 1),
+		strings.Replace(pipeline.HeaderKey(n, schema.ReportID{Digest: d}), "/ab/", "/aa/", 1), pipeline.ReportPrefix(n, schema.ReportID{Digest: d}) + "piece-x",
+		pipeline.ReportPrefix(n, schema.ReportID{Digest: d}) + "piece-01", pipeline.ReportPrefix(n, schema.ReportID{Digest: d}) + "pieces",
+		"scopes/" + d.String() + "/other/x", "scopes/x/ledger/entry/000000000001", pipeline.ScopePrefix(schema.ScopeID{Digest: d}) + "x/y/z.json",
+	} {
+		if o, ok := pipeline.ParseObject(k); ok || o != (pipeline.Object{}) {
+			t.Errorf("%q is taken apart into %+v", k, o)
+		}
+	}
+	for _, k := range []string{pipeline.PieceKey(n, schema.ReportID{Digest: d}, 1), "other", "veilsum-probe/x"} {
+		if pipeline.Evidence(k) {
+			t.Errorf("%q is evidence", k)
+		}
+	}
+	for _, k := range []string{pipeline.HeaderKey(n, schema.ReportID{Digest: d}), pipeline.ReceiptKey(n), pipeline.LedgerPrefix(schema.ScopeID{Digest: d}) + "x", pipeline.PartialKey(n, d)} {
+		if !pipeline.Evidence(k) {
+			t.Errorf("%q is no evidence", k)
+		}
+	}
 }
 
 // TestListReports finds exactly the header objects, whatever else lies there.

@@ -44,8 +44,7 @@ func TestParseObjectRefuses(t *testing.T) {
 		"", "tasks", "tasks/", "/" + piece, piece + "/", piece + "/x", piece + "0/..", strings.Replace(piece, "piece-3", "piece-03", 1), strings.Replace(piece, "piece-3", "piece-+3", 1),
 		strings.Replace(piece, "piece-3", "piece--3", 1), strings.Replace(piece, "/ab/", "/ac/", 1), strings.Replace(piece, "/ab/", "/../", 1), strings.ToUpper(piece),
 		strings.Replace(piece, "000000000007-0", "7-0", 1), strings.Replace(piece, "000000000007-0", "000000000007-00", 1), strings.Replace(piece, "-0/", "-4294967296/", 1),
-		pipeline.SnapshotKey(d), pipeline.CandidatesKey(n, d), pipeline.VoteKey(n, 0), pipeline.AnswerKey(n, 0), pipeline.ClaimKey(n, schema.VehicleID{}, 0),
-		pipeline.AggregateKey(n, d), pipeline.RoundPrefix(n), strings.TrimSuffix(pipeline.RoundKeyKey(n, 1), ".json"),
+		pipeline.RoundPrefix(n), strings.TrimSuffix(pipeline.RoundKeyKey(n, 1), ".json"),
 	} {
 		if o, ok := pipeline.ParseObject(key); ok {
 			t.Errorf("%q is %+v", key, o)
@@ -59,9 +58,12 @@ func FuzzParseObject(f *testing.F) {
 	f.Add(pipeline.TaskKey(n.Task))
 	f.Add(pipeline.RoundKeyKey(n, 1))
 	f.Add(pipeline.PieceKey(n, schema.ReportID{}, 3))
+	f.Add(pipeline.CheckKey(n, schema.Digest{1}, 2))
+	f.Add(pipeline.HandoverKey(schema.ScopeID{}, schema.Digest{1}, 5, 1))
 	f.Fuzz(func(t *testing.T, key string) {
 		o, ok := pipeline.ParseObject(key)
-		if ok && o.Key() != key {
+		_ = o.Kind.String()
+		if ok && o.Kind != pipeline.KindProbe && o.Key() != key {
 			t.Fatalf("%q is also %q", key, o.Key())
 		}
 	})

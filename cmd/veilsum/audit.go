@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/schema"
 )
@@ -119,6 +120,9 @@ func (a *app) audit(ctx context.Context, f *auditFlags) error {
 	}
 	s, err := openStore(f.store)
 	if err != nil {
+		return err
+	}
+	if err := pipeline.CheckFormat(ctx, s); err != nil {
 		return err
 	}
 	if opt.Remembered, err = readRemembered(f.remember); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
 	"github.com/veilsum/veilsum/storage"
 	"github.com/veilsum/veilsum/storage/dir"
@@ -110,7 +111,7 @@ func (d *demoRun) prepare(ctx context.Context) error {
 	if err := freeFolder(d.flags); err != nil {
 		return err
 	}
-	if err := d.openStore(); err != nil {
+	if err := d.openStore(ctx); err != nil {
 		return err
 	}
 	if err := makeFolder(d.flags.out); err != nil {
@@ -216,12 +217,14 @@ func removeDemo(out string) error {
 }
 
 // openStore opens --store; a directory without waiting for the disk.
-func (d *demoRun) openStore() error {
+func (d *demoRun) openStore(ctx context.Context) error {
 	d.storeURL = d.flags.store
 	if d.storeURL == "" {
 		d.storeURL = "file:" + filepath.Join(d.flags.out, "store")
 	}
 	var err error
-	d.store, err = createStore(d.storeURL, dir.WithoutSync())
-	return err
+	if d.store, err = createStore(d.storeURL, dir.WithoutSync()); err != nil {
+		return err
+	}
+	return pipeline.Prepare(ctx, d.store)
 }

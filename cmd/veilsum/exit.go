@@ -47,6 +47,9 @@ type meaning struct {
 
 // meanings in the order they are tried: the more telling one first.
 var meanings = []meaning{
+	{pipeline.ErrStore, exitFailed, `nothing was written; "veilsum store doctor" shows what is wrong, storage/STORE.md lists servers that work`},
+	{pipeline.ErrFormat, exitFailed, "use the veilsum that made this store, or a newer one; nothing was read or written"},
+	{storage.ErrLies, exitFailed, "do not use this store; storage/STORE.md lists servers that work"},
 	{auditor.ErrFlaw, exitVerify, "this object is not what its signer made, or what it claims does not follow from the others; nothing in this store is proven"},
 	{auditor.ErrNothing, exitFailed, "check --store and --owner; without --task every task that the owner signed is audited"},
 	{pipeline.ErrFork, exitVerify, "two ledgers exist, or one was rolled back: tell the privacy owner, and keep both; nothing was signed"},

@@ -87,6 +87,9 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := pipeline.Prepare(ctx, o.store); err != nil {
+		return err
+	}
 	op := collector.Opening{Name: f.name(o.id), OldestModel: f.epoch, Deadline: time.Now().Add(f.deadline)}
 	if f.oldest > 0 {
 		op.OldestModel = f.oldest

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/veilsum/veilsum/cmd/internal/ui"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -47,9 +45,9 @@ func createStore(raw string, options ...dir.Option) (storage.Store, error) {
 	case strings.HasPrefix(raw, "s3://"):
 		config, err := s3.ParseURL(raw)
 		if err != nil {
-			return nil, &usageError{Err: err, Hint: "s3://BUCKET/PREFIX?endpoint=HOST:PORT&tls=true&region=REGION; credentials come from the environment"}
+			return nil, &usageError{Err: err, Hint: "s3://BUCKET/PREFIX?endpoint=HOST:PORT&tls=true&region=REGION&retain=governance:DAYS; credentials come from the environment"}
 		}
-		return s3.Open(config)
+		return s3.Open(config, s3.RetainOnly(pipeline.Evidence))
 	case isDir && path != "" && !strings.HasPrefix(path, "//"):
 		return dir.Open(path, options...)
 	}
@@ -89,6 +87,9 @@ func (f *taskFlags) open(ctx context.Context) (*opened, error) {
 	}
 	s, err := openStore(f.store)
 	if err != nil {
+		return nil, err
+	}
+	if err := pipeline.CheckFormat(ctx, s); err != nil {
 		return nil, err
 	}
 	p, err := pipeline.LoadTask(ctx, s, id, owner)
@@ -150,42 +151,4 @@ func must(err error) {
 	if err != nil {
 		panic(err)
 	}
-}
-
-func (a *app) storeCommand() *cobra.Command {
-	f := &taskFlags{}
-	ls := verb("ls [PREFIX]", "List objects in a store", `Prints size, time and name of every object whose name starts with PREFIX,
-in order. Names are those of schema/FORMAT.md.`, "  veilsum store ls --store file:./store tasks/", cobra.MaximumNArgs(1),
-		func(ctx context.Context, args []string) error {
-			return a.list(ctx, f, strings.Join(args, ""))
-		})
-	f.registerStore(ls)
-	return noun("store", "Look at a store", ls)
-}
-
-type objectLine struct {
-	Key      string    `json:"key"`
-	Size     int64     `json:"size"`
-	Modified time.Time `json:"modified"`
-}
-
-// Text implements ui.Result.
-func (o objectLine) Text() string {
-	return fmt.Sprintf("%12d  %s  %s\n", o.Size, o.Modified.UTC().Format(time.RFC3339), o.Key)
-}
-
-var _ ui.Result = objectLine{}
-
-func (a *app) list(ctx context.Context, f *taskFlags, prefix string) error {
-	s, err := openStore(f.store)
-	if err != nil {
-		return err
-	}
-	for info, err := range s.List(ctx, prefix, "") {
-		if err != nil {
-			return err
-		}
-		a.out.Result(objectLine{info.Key, info.Size, info.Modified})
-	}
-	return nil
 }

@@ -101,6 +101,9 @@ func (a *app) publishTask(ctx context.Context, f *taskNewFlags, signed schema.Si
 	if err != nil {
 		return err
 	}
+	if err := pipeline.Prepare(ctx, s); err != nil {
+		return err
+	}
 	if _, err := s.PutOnce(ctx, pipeline.TaskKey(id), signed.Bytes()); err != nil {
 		return err
 	}
