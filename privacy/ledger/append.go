@@ -104,8 +104,12 @@ func (l *Ledger) Void(ctx context.Context, key ed25519.PrivateKey, task, round, 
 			return nil, nil
 		}
 		i, _ := l.state.at(r.Index)
-		if voted, err := l.state.final(ctx, &l.rules, i); err != nil || voted {
-			return nil, errors.Join(ErrVoted, err)
+		voted, err := l.state.final(ctx, &l.rules, i)
+		if err != nil {
+			return nil, err // no answer is no vote: who takes this for ErrVoted settles a charge for good
+		}
+		if voted {
+			return nil, ErrVoted
 		}
 		return &Entry{Kind: KindVoid, Reserve: r.Index, Evidence: evidence, Reason: reason}, nil
 	})

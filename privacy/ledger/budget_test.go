@@ -118,6 +118,28 @@ func TestVoid(t *testing.T) {
 	}
 }
 
+// TestVoidUnsure: votes that could not be read are neither a vote nor none. The void fails, and
+// nothing is written that would end the reservation either way.
+func TestVoidUnsure(t *testing.T) {
+	m := newMemory()
+	req := request(taxi, 1, 0)
+	reserve(t, open(t, m, unvoted), req)
+	broken := errors.New("the disk fails")
+	unsure := ledger.Rules{Writer: writer, Voted: func(context.Context, ledger.Reservation) (bool, error) { return false, broken }}
+	before := m.clone()
+	err := void(open(t, m, unsure), req)
+	wants(t, err, broken)
+	if errors.Is(err, ledger.ErrVoted) {
+		t.Errorf("%v says that somebody voted", err)
+	}
+	if err := complete(m, before); err != nil {
+		t.Error(err)
+	}
+	if err := void(open(t, m, unvoted), req); err != nil || epochs(t, open(t, m, unvoted)) != 0 {
+		t.Errorf("once the votes can be read: %v", err)
+	}
+}
+
 // TestVoidAfterVote: a Collector that hides a vote and voids what it may have
 // opened loses that decryptor for the scope, and an auditor who sees the vote charges it.
 func TestVoidAfterVote(t *testing.T) {

@@ -13,7 +13,7 @@ var (
 	ErrNotReserved = errors.New("ledger: not reserved")
 	// ErrEnded: the reservation is voided or settled in another way.
 	ErrEnded = errors.New("ledger: reservation has ended")
-	// ErrVoted: somebody voted for the reservation (or nobody can tell), so it is final.
+	// ErrVoted: somebody voted for the reservation (or no rule can tell), so it is final.
 	ErrVoted = errors.New("ledger: reservation is final, it has votes")
 	// ErrFork: two checkpoints are not on one line, or the store shows less than
 	// was signed. Somebody lies; sign nothing.

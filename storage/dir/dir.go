@@ -94,10 +94,14 @@ func (s *Store) probe() error {
 	to := from + "-probe"
 	defer os.Remove(to)
 	if err := s.link(from, to); err != nil {
-		return fmt.Errorf("dir: the file system of %s has no hard links, which create-only writes need: %w", s.root, err)
+		return fmt.Errorf("dir: hard links, which create-only writes need, fail in %s: %w", s.root, err)
 	}
-	if err := s.link(from, to); !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("dir: the file system of %s links over an existing name (%v)", s.root, err)
+	err = s.link(from, to)
+	if err == nil {
+		return fmt.Errorf("dir: the file system of %s links over an existing name", s.root)
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("dir: hard links, which create-only writes need, fail in %s: %w", s.root, err)
 	}
 	return s.syncDir(filepath.Dir(s.root))
 }
