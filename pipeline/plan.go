@@ -36,7 +36,7 @@ func NewPlan(t schema.Task) (*Plan, error) {
 }
 
 // Complete fills in what follows from the fields a person chooses: version,
-// ring, derived, the first checkpoint of the scope's ledger, and the defaults of piece_blocks and clipping_norm.
+// ring, derived, the first checkpoint of the scope's ledger, and the defaults of piece_blocks, clipping_norm and adaptive.
 func Complete(t schema.Task) (schema.Task, error) {
 	done, _, err := complete(t)
 	return done, err
@@ -49,6 +49,7 @@ func complete(t schema.Task) (schema.Task, *Plan, error) {
 		return t, nil, err
 	}
 	t.Privacy.ClippingNorm = schema.Real(params.ClippingNorm())
+	t.Privacy.Adaptive = statedAdaptive(params)
 	sum, err := secureSum(t, params)
 	if err != nil {
 		return t, nil, err
@@ -84,6 +85,7 @@ func privacyParams(t schema.Task) (privacy.Params, error) {
 		Relation:     privacy.NeighboringRelation(t.Scope.Relation),
 		MinBatchSize: t.Batch.Min, MaxBatchSize: t.Batch.Max, MaxDishonest: t.Batch.MaxDishonest,
 		Kappa: float64(t.Privacy.Kappa), KappaInf: float64(t.Privacy.KappaInf), MaxInf: t.Privacy.MaxInf,
+		Adaptive: adaptive(t),
 	})
 	if err != nil {
 		return p, fmt.Errorf("%w: %w", ErrTask, err)
@@ -122,7 +124,7 @@ func secureSum(t schema.Task, p privacy.Params) (secagg.Params, error) {
 			continue
 		}
 		s, err := secagg.New(secagg.Literal{
-			N: m.N, Q: m.Q, Values: p.Values(), LocalStdDev: p.LocalStdDev(), Suite: secagg.Suite(t.Suite),
+			N: m.N, Q: m.Q, Values: p.EncodedValues(), LocalStdDev: p.LocalStdDev(), Suite: secagg.Suite(t.Suite),
 			Committee: secagg.Committee{Size: t.Committee.Size, Threshold: t.Committee.Threshold, Malicious: t.Committee.Malicious},
 		})
 		if err != nil {
@@ -133,12 +135,13 @@ func secureSum(t schema.Task, p privacy.Params) (secagg.Params, error) {
 	return secagg.Params{}, fmt.Errorf("%w: no modulus holds %d reports: lower max_batch_size, noise_multiplier or kappa", ErrTask, t.Batch.Max)
 }
 
-// Event is what one round of this task spends.
+// Event is what one round of this task spends. Adaptive clipping adds one value to it and nothing else:
+// the indicator lies inside the same sensitivity.
 func (p *Plan) Event() schema.Event {
 	return schema.Event{
 		Mechanism: p.Task.Privacy.Mechanism, TrustModel: p.Task.Privacy.TrustModel,
 		Sensitivity: p.Privacy.Sensitivity(), LocalStdDev: schema.Real(p.Privacy.LocalStdDev()),
-		HonestMin: p.Privacy.HonestMin(), Values: p.Privacy.Values(), MaxBatch: p.Task.Batch.Max, NoiseMultiplier: p.Task.Privacy.NoiseMultiplier,
+		HonestMin: p.Privacy.HonestMin(), Values: p.Privacy.EncodedValues(), MaxBatch: p.Task.Batch.Max, NoiseMultiplier: p.Task.Privacy.NoiseMultiplier,
 	}
 }
 

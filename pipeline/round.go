@@ -12,7 +12,7 @@ import (
 )
 
 // Round is everything that one round agrees on, verified. It is immutable and
-// safe for concurrent use.
+// safe for concurrent use. With adaptive clipping its Privacy is that of the round's own clipping norm.
 type Round struct {
 	*Plan
 	Name       RoundName
@@ -59,6 +59,9 @@ func LoadDescriptor(ctx context.Context, s storage.Store, p *Plan, n RoundName) 
 	if err := p.checkDescriptor(d.Body, n); err != nil {
 		return nil, untrusted(key, err)
 	}
+	if p, err = p.atNorm(d.Body); err != nil {
+		return nil, untrusted(key, err)
+	}
 	return &Round{Plan: p, Name: n, ID: schema.NewRoundID(d), Descriptor: d.Body}, nil
 }
 
@@ -68,8 +71,6 @@ func (p *Plan) checkDescriptor(d schema.Descriptor, n RoundName) error {
 		return errors.New("it belongs to another round")
 	case int(d.Lane) >= p.Task.Batch.Lanes:
 		return fmt.Errorf("lane %d, the task has %d", d.Lane, p.Task.Batch.Lanes)
-	case d.ClippingNorm != 0:
-		return errors.New("it states a clipping norm of its own, which this task does not adapt")
 	case len(d.RoundKeys) != p.Task.Committee.Size:
 		return fmt.Errorf("%d round keys for %d decryptors", len(d.RoundKeys), p.Task.Committee.Size)
 	}
@@ -159,6 +160,9 @@ func loadReceipt(ctx context.Context, s storage.Store, r *Round) (schema.Signed[
 	}
 	if x.Body.RoundID != r.ID {
 		return schema.Signed[schema.Receipt]{}, untrusted(key, errors.New("it belongs to another round"))
+	}
+	if (x.Body.Unclipped != nil) != (r.Adaptive() && x.Body.Status == schema.StatusCommitted) {
+		return schema.Signed[schema.Receipt]{}, untrusted(key, errors.New("it must state the fraction of unclipped updates if it is committed and the task adapts its clipping norm, else not"))
 	}
 	return x, nil
 }

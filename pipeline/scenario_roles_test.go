@@ -183,7 +183,7 @@ func (s *scene) report(a args) {
 	var done []string
 	for _, i := range a.list("vehicle") {
 		u := s.f.Update(i)
-		u.ModelHash = collector.HashModel([]byte(model(a)))
+		u.ModelHash = schema.HashModel([]byte(model(a)))
 		values := slices.Clone(u.Values)
 		c, exit := s.f.Vehicle(i)
 		defer exit()

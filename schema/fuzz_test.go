@@ -55,16 +55,16 @@ func fuzzObject(f *testing.F, names ...string) {
 	fuzz(f, decode, seeds...)
 }
 
-func FuzzDecodeTask(f *testing.F)        { fuzzObject(f, "task", "task-renewed") }
+func FuzzDecodeTask(f *testing.F)        { fuzzObject(f, "task", "task-renewed", "task-adaptive") }
 func FuzzDecodeRoundKey(f *testing.F)    { fuzzObject(f, "round-key") }
-func FuzzDecodeDescriptor(f *testing.F)  { fuzzObject(f, "descriptor") }
+func FuzzDecodeDescriptor(f *testing.F)  { fuzzObject(f, "descriptor", "descriptor-adaptive") }
 func FuzzDecodeCheck(f *testing.F)       { fuzzObject(f, "check") }
 func FuzzDecodeManifest(f *testing.F)    { fuzzObject(f, "manifest") }
 func FuzzDecodeReservation(f *testing.F) { fuzzObject(f, "reservation") }
 func FuzzDecodeVote(f *testing.F)        { fuzzObject(f, "vote") }
 func FuzzDecodeHandover(f *testing.F)    { fuzzObject(f, "handover") }
 func FuzzDecodeAnswer(f *testing.F)      { fuzzObject(f, "answer") }
-func FuzzDecodeReceipt(f *testing.F)     { fuzzObject(f, "receipt", "receipt-void") }
+func FuzzDecodeReceipt(f *testing.F)     { fuzzObject(f, "receipt", "receipt-void", "receipt-adaptive") }
 func FuzzDecodeCandidates(f *testing.F)  { fuzzObject(f, "candidates") }
 func FuzzDecodeSnapshot(f *testing.F)    { fuzzObject(f, "snapshot") }
 func FuzzDecodeHeader(f *testing.F)      { fuzzObject(f, "header") }

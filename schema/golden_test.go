@@ -45,8 +45,12 @@ func goldenFile(name string) string { return filepath.Join("testdata", "v1", nam
 
 func labelOf(name string) string {
 	switch name {
-	case "receipt-void":
+	case "receipt-void", "receipt-adaptive":
 		return "receipt"
+	case "task-adaptive":
+		return "task"
+	case "descriptor-adaptive":
+		return "descriptor"
 	case "report":
 		return "header" // its identity is the header's
 	case "partial":
@@ -104,7 +108,7 @@ func TestGolden(t *testing.T) {
 
 // TestGoldenLabels works out identities from the bytes alone, as another implementation would.
 func TestGoldenLabels(t *testing.T) {
-	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void"} {
+	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void", "task-adaptive", "descriptor-adaptive", "receipt-adaptive"} {
 		var g golden
 		readGolden(t, name, &g)
 		body, ok := strings.CutPrefix(g.Text, `{"body":`)

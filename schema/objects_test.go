@@ -74,6 +74,27 @@ func testRenewed(t testing.TB) schema.Task {
 	return old
 }
 
+// testAdaptive is a task whose clipping norm follows the updates' norms.
+func testAdaptive() schema.Task {
+	t := testTask()
+	t.Privacy.Adaptive = &schema.Adaptive{TargetQuantile: 0.5, LearningRate: 0.2, CountStdDev: 2.5, MinNorm: 0.01, MaxNorm: 1280}
+	return t
+}
+
+// testFollowing is a round of such a task that follows from another.
+func testFollowing(t testing.TB) schema.Descriptor {
+	d := testDescriptor(t)
+	d.ClippingNorm, d.ClippingRound = 1.125, schema.RoundID{Digest: digest("earlier round")}
+	return d
+}
+
+// testUnclipped is the receipt of such a round.
+func testUnclipped() schema.Receipt {
+	r, fraction := testReceipt(), schema.Real(1.03125)
+	r.Unclipped = &fraction
+	return r
+}
+
 func testRoundKey() schema.RoundKey {
 	return schema.RoundKey{
 		Version: 1, TaskID: schema.TaskID{Digest: digest("task")}, Epoch: 12, Lane: 1, Index: 0,
@@ -253,8 +274,10 @@ func allObjects(t testing.TB) []object {
 		signedObject(t, "task", testTask(), "owner"),
 		signedObject(t, "task-renewed", testRenewed(t), "owner"),
 		signedObject(t, "handover", testHandover(), "d1"),
+		signedObject(t, "task-adaptive", testAdaptive(), "owner"),
 		signedObject(t, "round-key", testRoundKey(), "d0"),
 		signedObject(t, "descriptor", testDescriptor(t), "collector"),
+		signedObject(t, "descriptor-adaptive", testFollowing(t), "collector"),
 		signedObject(t, "check", testCheck(), "d3"),
 		signedObject(t, "manifest", testManifest(), "collector"),
 		signedObject(t, "reservation", testReservation(), "collector"),
@@ -262,6 +285,7 @@ func allObjects(t testing.TB) []object {
 		signedObject(t, "answer", testAnswer(), "d2"),
 		signedObject(t, "receipt", testReceipt(), "collector"),
 		signedObject(t, "receipt-void", testVoid(), "collector"),
+		signedObject(t, "receipt-adaptive", testUnclipped(), "collector"),
 		{"candidates", candidates, "", decodeCandidates},
 		{"snapshot", testSnapshot(t).Bytes(), "authority", decodeSnapshot},
 		{"header", header, "", decodeHeader},

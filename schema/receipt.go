@@ -41,6 +41,9 @@ type Receipt struct {
 	Confirmed       bool `json:"confirmed"`
 	WitnessVariance Real `json:"witness_variance"`
 	WitnessFloor    Real `json:"witness_floor"`
+	// Unclipped is the noisy fraction of updates within the round's clipping norm; present if committed and the
+	// task adapts the norm. The noise may take it outside [0,1].
+	Unclipped *Real `json:"unclipped,omitempty"`
 }
 
 func (Receipt) label() string      { return "receipt" }
@@ -127,7 +130,7 @@ func (r Receipt) validateVoid() error {
 	if err := prose("receipt", "reason", r.Reason); err != nil {
 		return err
 	}
-	if !r.Aggregate.IsZero() || r.AggregateSize != 0 || !r.Sum.IsZero() || len(r.Dropped) > 0 || len(r.Convicted) > 0 || r.Confirmed || r.WitnessVariance != 0 || r.WitnessFloor != 0 {
+	if !r.Aggregate.IsZero() || r.AggregateSize != 0 || !r.Sum.IsZero() || len(r.Dropped) > 0 || len(r.Convicted) > 0 || r.Confirmed || r.WitnessVariance != 0 || r.WitnessFloor != 0 || r.Unclipped != nil {
 		return field("receipt", "aggregate", r.AggregateSize, "no trace of an opened sum if void")
 	}
 	// No checkpoint means that nothing is charged. It would be a lie after any vote.

@@ -134,6 +134,73 @@ func TestTaskRanges(t *testing.T) {
 	})
 }
 
+// TestAdaptiveRanges: the rule, the round that a norm follows from, and the fraction in a receipt.
+func TestAdaptiveRanges(t *testing.T) {
+	nan, inf := schema.Real(math.NaN()), schema.Real(math.Inf(1))
+	refuse(t, "task", testAdaptive, []refusal[schema.Task]{
+		{"privacy.adaptive: ", func(x *schema.Task) { x.Privacy.TrustModel, x.Privacy.Mechanism = "local", "laplace" }},
+		{"privacy.adaptive.target_quantile", func(x *schema.Task) { x.Privacy.Adaptive.TargetQuantile = 0 }},
+		{"privacy.adaptive.target_quantile", func(x *schema.Task) { x.Privacy.Adaptive.TargetQuantile = 1 }},
+		{"privacy.adaptive.learning_rate", func(x *schema.Task) { x.Privacy.Adaptive.LearningRate = 0 }},
+		{"privacy.adaptive.learning_rate", func(x *schema.Task) { x.Privacy.Adaptive.LearningRate = 4.1 }},
+		{"privacy.adaptive.count_std_dev", func(x *schema.Task) { x.Privacy.Adaptive.CountStdDev = -1 }},
+		{"privacy.adaptive.count_std_dev", func(x *schema.Task) { x.Privacy.Adaptive.CountStdDev = 0 }},
+		{"privacy.adaptive.min_norm", func(x *schema.Task) { x.Privacy.Adaptive.MinNorm = 0 }},
+		{"privacy.adaptive.min_norm", func(x *schema.Task) { x.Privacy.Adaptive.MinNorm = 1.3 }},
+		{"privacy.adaptive.max_norm", func(x *schema.Task) { x.Privacy.Adaptive.MaxNorm = 1.2 }},
+	})
+	for name, change := range map[string]func(*schema.Adaptive){
+		"rate": func(a *schema.Adaptive) { a.LearningRate = inf }, "count": func(a *schema.Adaptive) { a.CountStdDev = inf }, "norm": func(a *schema.Adaptive) { a.MaxNorm = inf },
+		"quantile that is NaN": func(a *schema.Adaptive) { a.TargetQuantile = nan }, "norm that is NaN": func(a *schema.Adaptive) { a.MaxNorm = nan },
+	} {
+		x := testAdaptive()
+		change(x.Privacy.Adaptive)
+		if _, err := schema.SignBody(x, testKey("owner")); err == nil {
+			t.Errorf("%s: infinite or NaN, and signed", name)
+		}
+	}
+	refuse(t, "descriptor", func() schema.Descriptor { return testFollowing(t) }, []refusal[schema.Descriptor]{
+		{"descriptor.clipping_norm", func(x *schema.Descriptor) { x.ClippingNorm = -1 }},
+		{"descriptor.clipping_round", func(x *schema.Descriptor) { x.ClippingNorm = 0 }},
+	})
+	refuse(t, "receipt", testVoid, []refusal[schema.Receipt]{
+		{"receipt.aggregate", func(x *schema.Receipt) { x.Unclipped = new(schema.Real) }},
+	})
+}
+
+// TestAbsentIsAbsent: what version 1 had before adaptive clipping has the bytes that it had, and the new fields have no second
+// spelling for "none".
+func TestAbsentIsAbsent(t *testing.T) {
+	zero := schema.Digest{}.String()
+	for _, x := range []struct {
+		label, signer string
+		body          []byte
+		decode        func([]byte) error
+		last, added   string
+	}{
+		{"task", "owner", rawJSON(t, testTask()), decodes[schema.Task], `"max_inf":1000`, `,"adaptive":null`},
+		{"task", "owner", rawJSON(t, testTask()), decodes[schema.Task], `"max_inf":1000`, `,"adaptive":{}`},
+		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"clipping_norm":"0"`, `,"clipping_round":"` + zero + `"`},
+		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"clipping_norm":"0"`, `,"clipping_round":""`},
+		{"receipt", "collector", rawJSON(t, testReceipt()), decodes[schema.Receipt], `"witness_floor":"5600"`, `,"unclipped":null`},
+		{"receipt", "collector", rawJSON(t, testReceipt()), decodes[schema.Receipt], `"witness_floor":"5600"`, `,"unclipped":""`},
+	} {
+		if bytes.Contains(x.body, []byte("adaptive")) || bytes.Contains(x.body, []byte("clipping_round")) || bytes.Contains(x.body, []byte("unclipped")) {
+			t.Errorf("%s: %s", x.label, x.body)
+		}
+		must(t, x.decode(forge(x.label, x.signer, x.body)))
+		other := bytes.Replace(x.body, []byte(x.last), []byte(x.last+x.added), 1)
+		if err := x.decode(forge(x.label, x.signer, other)); bytes.Equal(other, x.body) || !errors.Is(err, schema.ErrFormat) {
+			t.Errorf("%s with %s: %v", x.label, x.added, err)
+		}
+	}
+}
+
+func decodes[T schema.Object](data []byte) error {
+	_, err := schema.Decode[T](data)
+	return err
+}
+
 func TestTooManyTensors(t *testing.T) {
 	task := testTask()
 	task.Tensors = make([]schema.Tensor, schema.MaxTensors+1)

@@ -55,6 +55,9 @@ type Descriptor struct {
 	OldestModel uint64 `json:"oldest_model"`
 	// ClippingNorm is this round's C if the task adapts it, else 0.
 	ClippingNorm Real `json:"clipping_norm"`
+	// ClippingRound is the committed round of an earlier epoch that ClippingNorm follows from; absent if the task
+	// does not adapt it, and while no round is committed: then ClippingNorm is the task's.
+	ClippingRound RoundID `json:"clipping_round,omitzero"`
 	// Deadline is advice to clients, KeyExpiry a rule; seconds since 1970 UTC.
 	Deadline  int64 `json:"deadline"`
 	KeyExpiry int64 `json:"key_expiry"`
@@ -76,6 +79,8 @@ func (d Descriptor) validate() error {
 		return field("descriptor", "oldest_model", d.OldestModel, "an epoch up to this round's")
 	case d.ClippingNorm < 0:
 		return field("descriptor", "clipping_norm", float64(d.ClippingNorm), "0 or more")
+	case d.ClippingNorm == 0 && !d.ClippingRound.IsZero():
+		return field("descriptor", "clipping_round", d.ClippingRound.Short(), "none without a clipping_norm")
 	case d.Deadline < 0 || d.KeyExpiry < d.Deadline || d.KeyExpiry > maxTime:
 		return field("descriptor", "deadline, key_expiry", [2]int64{d.Deadline, d.KeyExpiry}, "0 <= deadline <= key_expiry, up to the year 9999")
 	case len(d.RoundKeys) < 2 || len(d.RoundKeys) > MaxCommittee:

@@ -69,6 +69,8 @@ type Privacy struct {
 	KappaInf Real `json:"kappa_inf" yaml:"kappa_inf"`
 	// MaxInf is M_inf, the bound on one encoded value; 0 means the L2 bound.
 	MaxInf int64 `json:"max_inf" yaml:"max_inf"`
+	// Adaptive lets the clipping norm of later rounds follow the updates' norms; nil keeps it constant.
+	Adaptive *Adaptive `json:"adaptive,omitempty" yaml:"adaptive,omitempty"`
 }
 
 // Group is a run of consecutive tensors clipped together.
@@ -163,7 +165,7 @@ func (t Task) Validate() error {
 	if err := name("task", "name", t.Name); err != nil {
 		return err
 	}
-	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.validateGroups, t.Batch.validate, t.Committee.validate, t.validateRenewal, t.validateRest} {
+	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.Privacy.validateAdaptive, t.validateGroups, t.Batch.validate, t.Committee.validate, t.validateRenewal, t.validateRest} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -145,8 +145,8 @@ func taskFacts(t *auditor.Task, s auditor.TaskStatement) []report.Parameter {
 	}
 	return []report.Parameter{
 		{Name: "mechanism", Value: fmt.Sprintf("%s, %s trust model", strings.ReplaceAll(e.Mechanism, "_", " "), e.TrustModel), Meaning: "distributed: the noise of the honest vehicles of a list adds up; local: each vehicle's own noise suffices."},
-		{Name: "values", Value: fmt.Sprint(e.Values), Meaning: "d, in one update."},
-		{Name: "clipping norm", Value: fmt.Sprintf("%g, constant", s.ClippingNorm), Meaning: "L2 bound of one update."},
+		{Name: "values", Value: fmt.Sprint(e.Values), Meaning: "In one report: d of the update, and with adaptive clipping one more."},
+		clippingFact(s),
 		{Name: "grid", Value: fmt.Sprintf("%.6g steps a unit", float64(t.Grid)), Meaning: "1/gamma."},
 		{Name: "sensitivity", Value: fmt.Sprintf("%d steps", e.Sensitivity), Meaning: "D, L2 bound of one encoded update, checked in exact integers."},
 		{Name: "noise of one vehicle", Value: fmt.Sprintf("%.6g steps", float64(e.LocalStdDev)), Meaning: "sigma_e, of each value; it is the encryption noise too."},
@@ -157,6 +157,27 @@ func taskFacts(t *auditor.Task, s auditor.TaskStatement) []report.Parameter {
 		{Name: "committee", Value: fmt.Sprintf("%d of %d open, at most %d malicious", t.Threshold, t.Members, t.Malicious)},
 		{Name: "participation limits", Value: fmt.Sprintf("%s, at least %d apart", limit, t.Participation.MinSeparation), Meaning: "Of one vehicle; the first over all tasks of the scope."},
 		{Name: "lanes", Value: fmt.Sprint(t.Lanes), Meaning: "Rounds of one epoch, over disjoint vehicles: they cost one event together."},
+	}
+}
+
+// clippingFact says whether and how the norm moved.
+func clippingFact(s auditor.TaskStatement) report.Parameter {
+	a := s.Adaptive
+	if a == nil {
+		return report.Parameter{Name: "clipping norm", Value: fmt.Sprintf("%g, constant", s.ClippingNorm), Meaning: "L2 bound of one update."}
+	}
+	var history []string
+	for _, n := range s.ClippingNorms {
+		line := fmt.Sprintf("%s: %.4g", n.Round, n.ClippingNorm)
+		if n.Unclipped != nil {
+			line += fmt.Sprintf(" (%.0f %% within)", 100*float64(*n.Unclipped))
+		}
+		history = append(history, line)
+	}
+	return report.Parameter{
+		Name: "clipping norm", Value: "adaptive; " + strings.Join(history, ", "),
+		Meaning: fmt.Sprintf("L2 bound of one update. It starts at %g and follows the noisy fraction of updates within it to %g (learning rate %g, between %g and %g). Its indicator of %d steps has a noise multiplier of %.4g, the update %.4g: together the task's, so %.3g %% of the charge's rho pays for it.",
+			s.ClippingNorm, float64(a.TargetQuantile), float64(a.LearningRate), float64(a.MinNorm), float64(a.MaxNorm), a.Indicator, a.NoiseMultiplier, a.UpdateNoiseMultiplier, 100*a.ShareOfRho),
 	}
 }
 

@@ -191,7 +191,7 @@ func (w *benchWorld) report(ctx context.Context, n int) error {
 func (w *benchWorld) update() client.Update {
 	v := make([]float32, w.round.Secagg.Values())
 	fillUpdate(v)
-	return client.Update{Values: v, ModelHash: collector.HashModel(nil)}
+	return client.Update{Values: v, ModelHash: schema.HashModel(nil)}
 }
 
 func fillUpdate(v []float32) {

@@ -170,7 +170,7 @@ func (d *demoRun) train(ctx context.Context, round *pipeline.Round, i int) (clie
 	if err != nil {
 		return client.Update{}, err
 	}
-	if collector.HashModel(raw) != hash {
+	if schema.HashModel(raw) != hash {
 		return client.Update{}, fmt.Errorf("%w: model %s has another hash", pipeline.ErrUntrusted, hash.Short())
 	}
 	values, err := d.fleet.LocalUpdate(parseModel(raw), i)

@@ -29,6 +29,11 @@ type receiptResult struct {
 	Dropped   []int                `json:"dropped"`
 	Convicted []int                `json:"convicted"`
 	Guarantee accountant.Guarantee `json:"guarantee_this_round"`
+	// ClippingNorm, Unclipped and NextNorm only with adaptive clipping: the round's norm, the opened fraction of updates
+	// within it, and the norm that follows.
+	ClippingNorm float64      `json:"clipping_norm,omitempty"`
+	Unclipped    *schema.Real `json:"unclipped,omitempty"`
+	NextNorm     float64      `json:"next_clipping_norm,omitempty"`
 }
 
 func newReceiptResult(r *pipeline.Round, rec schema.Receipt) (*receiptResult, error) {
@@ -43,7 +48,12 @@ func newReceiptResult(r *pipeline.Round, rec schema.Receipt) (*receiptResult, er
 	if rec.Status == schema.StatusCommitted {
 		res.Key = pipeline.AggregateKey(r.Name, rec.Aggregate)
 	}
-	return res, nil
+	if rec.Unclipped == nil {
+		return res, nil
+	}
+	next, err := r.NextClippingNorm(rec)
+	res.ClippingNorm, res.Unclipped, res.NextNorm = r.Privacy.ClippingNorm(), rec.Unclipped, float64(next)
+	return res, err
 }
 
 // Text implements ui.Result.
@@ -61,6 +71,9 @@ func (r *receiptResult) Text() string {
 		fmt.Fprintf(b, "copied to %s\n", r.File)
 	}
 	fmt.Fprintf(b, "this round alone: %s\n", r.Guarantee)
+	if r.Unclipped != nil {
+		fmt.Fprintf(b, "clipping norm %.6g: %.1f %% of the updates were within it (noisy); %.6g follows\n", r.ClippingNorm, 100*float64(*r.Unclipped), r.NextNorm)
+	}
 	if len(r.Dropped) > 0 {
 		fmt.Fprintf(b, "answers of decryptors %v were left out\n", r.Dropped)
 	}

@@ -67,7 +67,9 @@ type openFlags struct {
 func (a *app) roundOpenCommand() *cobra.Command {
 	f := &openFlags{}
 	c := f.register(verb("open", "Open a round", `Publishes the model and the signed descriptor of one (epoch, lane), with every
-decryptor's round key. Vehicles may then seal for it. Repeating it changes nothing.`,
+decryptor's round key. Vehicles may then seal for it. Repeating it changes nothing.
+If the task adapts its clipping norm, the round's norm follows from the newest
+round that is committed by now; open the epochs of a lane in their order.`,
 		"  veilsum round open --epoch 1 --model model.bin --key collector.pem --store file:./store --task $TASK --owner owner.pub",
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.roundOpen(ctx, f) }))
 	c.Flags().StringVar(&f.model, "model", "", "model file that vehicles start from; empty for none")
@@ -110,7 +112,7 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 		return err
 	}
 	a.warnBudget(ctx, o)
-	a.out.Result(openResult{RoundID: r.ID, Epoch: r.Name.Epoch, Lane: r.Name.Lane, Snapshot: r.Descriptor.Snapshot, KeyExpiry: r.Descriptor.KeyExpiry})
+	a.out.Result(newOpenResult(r))
 	return nil
 }
 
@@ -149,11 +151,32 @@ type openResult struct {
 	Lane      uint32         `json:"lane"`
 	Snapshot  schema.Digest  `json:"snapshot"`
 	KeyExpiry int64          `json:"key_expiry"`
+	// ClippingNorm and ClippingRound are those of the descriptor; only with adaptive clipping.
+	ClippingNorm  float64         `json:"clipping_norm,omitempty"`
+	ClippingRound *schema.RoundID `json:"clipping_round,omitempty"`
+}
+
+func newOpenResult(r *pipeline.Round) openResult {
+	o := openResult{
+		RoundID: r.ID, Epoch: r.Name.Epoch, Lane: r.Name.Lane, Snapshot: r.Descriptor.Snapshot, KeyExpiry: r.Descriptor.KeyExpiry,
+		ClippingNorm: float64(r.Descriptor.ClippingNorm),
+	}
+	if from := r.Descriptor.ClippingRound; !from.IsZero() {
+		o.ClippingRound = &from
+	}
+	return o
 }
 
 // Text implements ui.Result.
 func (r openResult) Text() string {
-	return fmt.Sprintf("round %d-%d open: %s, keys expire %s\n", r.Epoch, r.Lane, r.RoundID, time.Unix(r.KeyExpiry, 0).UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("round %d-%d open: %s, keys expire %s\n", r.Epoch, r.Lane, r.RoundID, time.Unix(r.KeyExpiry, 0).UTC().Format(time.RFC3339))
+	switch {
+	case r.ClippingRound != nil:
+		text += fmt.Sprintf("clipping norm %.6g, which follows from round %s\n", r.ClippingNorm, r.ClippingRound.Short())
+	case r.ClippingNorm > 0:
+		text += fmt.Sprintf("clipping norm %.6g, the task's: no round is committed yet\n", r.ClippingNorm)
+	}
+	return text
 }
 
 func (a *app) roundCloseCommand() *cobra.Command {

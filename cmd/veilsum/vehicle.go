@@ -17,7 +17,6 @@ import (
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/arrowchild"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
-	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
@@ -169,7 +168,7 @@ func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
 	if err := f.welcome(ctx, a, o); err != nil {
 		return err
 	}
-	sealed, err := c.Seal(ctx, o.store, o.id, f.epoch, client.Update{Values: values, ModelHash: collector.HashModel(model)})
+	sealed, err := c.Seal(ctx, o.store, o.id, f.epoch, client.Update{Values: values, ModelHash: schema.HashModel(model)})
 	if errors.Is(err, client.ErrEpoch) && f.waiting(c) {
 		return withHint(err, "this vehicle's report waits in the outbox: \"veilsum client upload\" sends it")
 	}

@@ -15,6 +15,7 @@
 package auditor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -250,7 +251,7 @@ func (a *auditor) task(id schema.TaskID) error {
 	if err != nil {
 		return err
 	}
-	lanes := map[uint32]*schema.Snapshot{}
+	lanes := map[uint32]*lane{}
 	for i, n := range names {
 		if err := a.round(p, n, t, lanes); err != nil {
 			return err
@@ -295,7 +296,7 @@ func (a *auditor) loadTask(id schema.TaskID) (*pipeline.Plan, error) {
 	return p, nil
 }
 
-// rounds returns the rounds of a task in the order of their names.
+// rounds returns the rounds of a task in the order of epoch and lane.
 func (a *auditor) rounds(id schema.TaskID) ([]pipeline.RoundName, error) {
 	prefix := "tasks/" + id.String() + "/rounds/"
 	names, err := a.folders(prefix)
@@ -313,7 +314,9 @@ func (a *auditor) rounds(id schema.TaskID) ([]pipeline.RoundName, error) {
 		}
 		all = append(all, n)
 	}
-	slices.SortStableFunc(all, func(x, y pipeline.RoundName) int { return strings.Compare(x.String(), y.String()) })
+	slices.SortStableFunc(all, func(x, y pipeline.RoundName) int {
+		return cmp.Or(cmp.Compare(x.Epoch, y.Epoch), cmp.Compare(x.Lane, y.Lane))
+	})
 	return all, nil
 }
 

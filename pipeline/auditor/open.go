@@ -71,29 +71,32 @@ func (r *roundAudit) aggregate(x []int32) error {
 	case schema.Digest(sha256.Sum256(stored)) != r.receipt.Aggregate:
 		return flawf(key, "its SHA-256 is not the one in the receipt")
 	}
-	mean, file, err := collector.Aggregate(r.Round, x, r.receipt.Reports, r.index)
+	opened, file, err := collector.Aggregate(r.Round, x, r.receipt.Reports, r.index)
 	if err != nil {
 		return err
 	}
+	if err := r.unclipped(opened.Unclipped); err != nil {
+		return err
+	}
 	if !bytes.Equal(file, stored) {
-		if err := r.otherEpsilon(key, mean, stored); err != nil {
+		if err := r.otherEpsilon(key, opened, stored); err != nil {
 			return err
 		}
 	}
 	r.count("aggregate")
-	return r.utility(mean)
+	return r.utility(opened.Mean)
 }
 
 // otherEpsilon accepts an aggregate that differs only in the epsilon it states,
 // which was another version's accountant's: it must not be less than is found now.
-func (r *roundAudit) otherEpsilon(key string, mean []float64, stored []byte) error {
+func (r *roundAudit) otherEpsilon(key string, opened collector.Opened, stored []byte) error {
 	differs := &Flaw{Object: key, What: "the opened sum gives other bytes"}
 	told, err := arrowipc.OpenAggregate(stored, r.receipt.Aggregate)
 	if err != nil {
 		differs.Err = err
 		return differs
 	}
-	meta, err := collector.Metadata(r.Round, r.receipt.Reports, r.index)
+	meta, err := collector.Metadata(r.Round, opened, r.receipt.Reports, r.index)
 	if err != nil {
 		return err
 	}
@@ -107,7 +110,7 @@ func (r *roundAudit) otherEpsilon(key string, mean []float64, stored []byte) err
 		return differs
 	}
 	meta[arrowipc.MetaEpsilon] = told.Meta[arrowipc.MetaEpsilon]
-	again, err := arrowipc.EncodeAggregate(r.Task.Tensors, mean, meta)
+	again, err := arrowipc.EncodeAggregate(r.Task.Tensors, opened.Mean, meta)
 	if err != nil || !bytes.Equal(again, stored) {
 		return differs
 	}

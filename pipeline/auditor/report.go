@@ -41,8 +41,9 @@ type Task struct {
 	Event  schema.Event   `json:"event"` // what every epoch costs, in integer units
 	Rounds []*Round       `json:"rounds"`
 
-	ClippingNorm  schema.Real          `json:"clipping_norm"` // constant: version 1 has no adaptive clipping
-	Grid          schema.Real          `json:"grid"`          // steps per unit of the update
+	ClippingNorm  schema.Real          `json:"clipping_norm"` // of all rounds, or of the first with Adaptive
+	Adaptive      *Adaptive            `json:"adaptive,omitempty"`
+	Grid          schema.Real          `json:"grid"` // steps per unit of the update
 	Modulus       uint32               `json:"modulus"`
 	RingDegree    int                  `json:"ring_degree"`
 	MinBatch      int                  `json:"min_batch_size"`
@@ -103,10 +104,29 @@ type Round struct {
 	NoiseStdDev float64 `json:"noise_std_dev"`
 	MeanRMS     float64 `json:"mean_rms"`
 	SNR         float64 `json:"signal_to_noise"`
+	// ClippingNorm is the round's C. Follows names the round that it was recomputed from, Unclipped is the opened
+	// noisy fraction of updates within it; only with adaptive clipping.
+	ClippingNorm schema.Real  `json:"clipping_norm"`
+	Follows      string       `json:"clipping_norm_follows,omitempty"`
+	Unclipped    *schema.Real `json:"unclipped,omitempty"`
 	// Orphans are objects that nothing names and nobody reads: leftovers of a crash or a lost race.
 	Orphans []string `json:"orphans"`
 
 	vehicles []schema.VehicleID
+	round    *pipeline.Round
+	receipt  *schema.Receipt
+}
+
+// Adaptive is a task's rule for its clipping norm, and what the indicator in every report costs.
+type Adaptive struct {
+	schema.Adaptive
+	// Indicator is B in grid steps. It lies inside the sensitivity D, so the event pays for it: its share of the
+	// event's zCDP is (B/D)^2. Alone it is a Gaussian of noise multiplier NoiseMultiplier, and
+	// the update one of UpdateNoiseMultiplier; together they are the event's.
+	Indicator             int64   `json:"indicator"`
+	ShareOfRho            float64 `json:"share_of_rho"`
+	NoiseMultiplier       float64 `json:"indicator_noise_multiplier"`
+	UpdateNoiseMultiplier float64 `json:"update_noise_multiplier"`
 }
 
 // Scope is what was charged to one BudgetScope, over all its tasks.
@@ -212,7 +232,8 @@ func software() Software {
 func newTask(id schema.TaskID, p *pipeline.Plan) *Task {
 	t := p.Task
 	return &Task{
-		ID: id, Name: t.Name, Scope: t.Scope.ID(), Event: p.Event(), Rounds: []*Round{},
+		Adaptive: newAdaptive(p),
+		ID:       id, Name: t.Name, Scope: t.Scope.ID(), Event: p.Event(), Rounds: []*Round{},
 		ClippingNorm: t.Privacy.ClippingNorm, Grid: schema.Real(p.Privacy.Grid()), Modulus: p.Secagg.Q(), RingDegree: p.Secagg.N(),
 		MinBatch: t.Batch.Min, MaxBatch: t.Batch.Max, MaxDishonest: t.Batch.MaxDishonest, Lanes: t.Batch.Lanes,
 		Suite: t.Suite, PostQuantum: p.Secagg.Suite().PostQuantum(),
@@ -221,9 +242,23 @@ func newTask(id schema.TaskID, p *pipeline.Plan) *Task {
 	}
 }
 
+func newAdaptive(p *pipeline.Plan) *Adaptive {
+	if !p.Adaptive() {
+		return nil
+	}
+	d, b, noise := float64(p.Privacy.Sensitivity()), float64(p.Privacy.Indicator()), p.Privacy.TotalStdDev()
+	return &Adaptive{
+		Adaptive: *p.Task.Privacy.Adaptive, Indicator: p.Privacy.Indicator(), ShareOfRho: b * b / (d * d),
+		NoiseMultiplier: noise / b, UpdateNoiseMultiplier: noise / p.Privacy.UpdateBound(),
+	}
+}
+
 func newRound(r *pipeline.Round) *Round {
+	bare := *r // keeps no snapshot alive
+	bare.Snapshot = nil
 	return &Round{
-		Name: r.Name.String(), Epoch: r.Name.Epoch, Lane: r.Name.Lane, ID: r.ID,
+		round: &bare,
+		Name:  r.Name.String(), Epoch: r.Name.Epoch, Lane: r.Name.Lane, ID: r.ID,
 		Votes: []int{}, Answers: []int{}, Dropped: []int{}, Convicted: []int{}, Orphans: []string{},
 	}
 }

@@ -18,6 +18,7 @@ import (
 type roundAudit struct {
 	*auditor
 	*pipeline.Round
+	task     *Task
 	out      *Round
 	receipt  *schema.Receipt // nil while the round goes on
 	manifest schema.Manifest // the certified list, if the receipt names one
@@ -28,18 +29,27 @@ type roundAudit struct {
 	refused map[int][]schema.ReportID
 }
 
-// round audits one round. lanes holds the snapshot of the last round of each lane in which anybody voted.
-func (a *auditor) round(p *pipeline.Plan, n pipeline.RoundName, t *Task, lanes map[uint32]*schema.Snapshot) error {
+// lane is what the last round of a lane in which anybody voted rested on.
+type lane struct {
+	snapshot *schema.Snapshot
+	follows  uint64 // one more than the epoch that its clipping norm follows from; 0: none
+}
+
+// round audits one round. lanes holds every lane's last round.
+func (a *auditor) round(p *pipeline.Plan, n pipeline.RoundName, t *Task, lanes map[uint32]*lane) error {
 	r, err := pipeline.LoadDescriptor(a.ctx, a.store, p, n)
 	if err != nil {
 		return blame(pipeline.DescriptorKey(n), "the descriptor", err)
 	}
 	a.count("descriptor")
-	ra := &roundAudit{auditor: a, Round: r, out: newRound(r), refused: map[int][]schema.ReportID{}}
+	ra := &roundAudit{auditor: a, Round: r, task: t, out: newRound(r), refused: map[int][]schema.ReportID{}}
 	t.Rounds = append(t.Rounds, ra.out)
+	if lanes[n.Lane] == nil {
+		lanes[n.Lane] = &lane{}
+	}
 	for _, step := range []func() error{
-		ra.roundKeys, ra.snapshot, ra.model, ra.loadReceipt, ra.candidates, ra.manifests, ra.reservation,
-		ra.votes, func() error { return ra.serial(lanes) }, ra.loadAnswers, ra.sums, ra.orphans,
+		ra.clipping, ra.roundKeys, ra.snapshot, ra.model, ra.loadReceipt, ra.candidates, ra.manifests, ra.reservation,
+		ra.votes, func() error { return ra.forward(lanes[n.Lane]) }, ra.loadAnswers, ra.sums, ra.orphans,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -83,16 +93,24 @@ func (r *roundAudit) snapshot() error {
 	return nil
 }
 
-// serial checks that the rounds of a lane never went back to an older snapshot. Rounds
+// forward checks that the rounds of a lane never went back to an older snapshot, nor to a clipping norm that
+// follows from an older round: else a Collector could choose among all norms there were. Rounds
 // of different lanes overlap, so nothing follows from their order.
-func (r *roundAudit) serial(lanes map[uint32]*schema.Snapshot) error {
+func (r *roundAudit) forward(last *lane) error {
 	if len(r.out.Votes) == 0 {
-		return nil // no decryptor accepted the snapshot
+		return nil // no decryptor accepted the descriptor
 	}
-	if old := lanes[r.Name.Lane]; old != nil && r.Snapshot.Serial < old.Serial {
-		return flawf(pipeline.DescriptorKey(r.Name), "its snapshot has serial %d, an earlier round's had %d", r.Snapshot.Serial, old.Serial)
+	key, follows := pipeline.DescriptorKey(r.Name), uint64(0)
+	if base := r.task.round(r.Descriptor.ClippingRound); base != nil {
+		follows = base.Epoch + 1 // at most the epoch of this round
 	}
-	lanes[r.Name.Lane] = r.Snapshot
+	if old := last.snapshot; old != nil && r.Snapshot.Serial < old.Serial {
+		return flawf(key, "its snapshot has serial %d, an earlier round's had %d", r.Snapshot.Serial, old.Serial)
+	}
+	if follows < last.follows {
+		return flawf(key, "its clipping norm follows from an older round than that of the lane's round before")
+	}
+	last.snapshot, last.follows = r.Snapshot, follows
 	return nil
 }
 
@@ -146,7 +164,7 @@ func (r *roundAudit) loadReceipt() error {
 		return flawf(key, "it states another event than the task costs")
 	}
 	r.count("receipt")
-	r.receipt = &b
+	r.receipt, r.out.receipt = &b, &b
 	r.out.fromReceipt(b)
 	return nil
 }

@@ -74,7 +74,9 @@ type TaskStatement struct {
 	Name          string               `json:"name"`
 	Scope         schema.ScopeID       `json:"scope"`
 	Event         schema.Event         `json:"event"`
-	ClippingNorm  float64              `json:"clipping_norm"`
+	ClippingNorm  float64              `json:"clipping_norm"` // of all rounds, or of the first if adaptive
+	Adaptive      *Adaptive            `json:"adaptive,omitempty"`
+	ClippingNorms []NormStatement      `json:"clipping_norms,omitempty"` // with adaptive clipping: of every round
 	TrustModel    string               `json:"trust_model"`
 	Trust         []string             `json:"trust"` // who has to be honest
 	Participation schema.Participation `json:"participation"`
@@ -88,12 +90,21 @@ type TaskStatement struct {
 	SNR         float64 `json:"signal_to_noise"`
 }
 
+// NormStatement is the clipping norm of one round, which follows from another round
+// ("" for the task's own), and the published fraction of updates within it.
+type NormStatement struct {
+	Round        string       `json:"round"`
+	ClippingNorm float64      `json:"clipping_norm"`
+	Follows      string       `json:"follows,omitempty"`
+	Unclipped    *schema.Real `json:"unclipped,omitempty"`
+}
+
 // Statement draws the statement from what was verified.
 func (r *Report) Statement() Statement {
 	s := Statement{
 		Format: StatementFormat, Complete: r.Complete, Flaw: r.Flaw, Store: r.Store, Owner: r.Owner,
 		Scopes: []ScopeStatement{}, Tasks: []TaskStatement{}, Plain: []string{}, Software: r.Software,
-		Enforcement: slices.Clone(enforcement), OutsideBudget: outsideBudget, Implementation: implementation, NotProtected: notProtected,
+		Enforcement: slices.Clone(enforcement), OutsideBudget: slices.Concat(outsideBudget, clippingWords(r.Tasks)), Implementation: implementation, NotProtected: notProtected,
 	}
 	for _, sc := range r.Scopes {
 		s.Scopes = append(s.Scopes, r.scopeStatement(sc))
@@ -157,12 +168,15 @@ func zcdp(sc *Scope) (rho float64, ok bool) {
 func taskStatement(t *Task) TaskStatement {
 	x := TaskStatement{
 		ID: t.ID, Name: t.Name, Scope: t.Scope, Event: t.Event, ClippingNorm: float64(t.ClippingNorm),
-		TrustModel: t.Event.TrustModel, Trust: t.trust(), Participation: t.Participation,
+		TrustModel: t.Event.TrustModel, Trust: t.trust(), Participation: t.Participation, Adaptive: t.Adaptive,
 	}
 	var noise, snr []float64
 	for _, r := range t.Rounds {
 		if !r.Verified {
 			continue // the flaw is in it
+		}
+		if t.Adaptive != nil {
+			x.ClippingNorms = append(x.ClippingNorms, NormStatement{Round: r.Name, ClippingNorm: float64(r.ClippingNorm), Follows: r.Follows, Unclipped: r.Unclipped})
 		}
 		switch r.Status {
 		case schema.StatusCommitted:

@@ -12,7 +12,7 @@ import (
 const TableFormat = "veilsum-audit/1"
 
 // Table returns an Arrow IPC file with one row for each audited round, in
-// their order. Epsilons are those of the round's (task, epoch), by the accountant of the roles ("rdp"); NaN
+// their order. unclipped is NaN without adaptive clipping and in rounds that opened nothing. Epsilons are those of the round's (task, epoch), by the accountant of the roles ("rdp"); NaN
 // where nothing is charged. Epochs beyond 2^63-1 are shown as that.
 func (r *Report) Table() ([]byte, error) {
 	t := &table{texts: map[string][]string{}, ints: map[string][]int64{}, floats: map[string][]float64{}}
@@ -94,7 +94,8 @@ func (t *table) round(task *Task, r *Round) {
 	t.int("honest_min", int64(task.Event.HonestMin))
 	t.int("values", int64(task.Event.Values))
 	t.float("noise_multiplier", float64(task.Event.NoiseMultiplier))
-	t.float("clipping_norm", float64(task.ClippingNorm))
+	t.float("clipping_norm", float64(r.ClippingNorm))
+	t.float("unclipped", r.unclippedOrNaN())
 	t.int("modulus", int64(task.Modulus))
 	t.text("manifest", r.Manifest.String())
 	t.text("checkpoint", r.Checkpoint.String())

@@ -32,7 +32,26 @@ var outsideBudget = []string{
 	"Choices made on the same vehicles' data outside these rounds (trying tasks, models, clipping norms, numbers of rounds, learning rates) are not in epsilon; the objects cannot show them.",
 	"Accuracy measured on vehicles, telemetry, or anything else that was published about updates is not in epsilon.",
 	"Rounds that failed after a vote are in epsilon, as if their sum had been published.",
-	"The clipping norm is constant within a task, so no budget was spent on adapting it.",
+}
+
+// clippingWords says how the clipping norms came about and what that cost.
+func clippingWords(tasks []*Task) []string {
+	var all []string
+	for _, t := range tasks {
+		if a := t.Adaptive; a != nil {
+			all = append(all, fmt.Sprintf("The clipping norm of task %s follows the fraction of updates within it, aiming at %g. Each norm was computed again here from the round that its descriptor names. "+
+				"The indicators that are counted lie inside the sensitivity that every epoch is charged for: %.3g %% of the charge's rho is theirs, and nothing comes on top. The norms cost no more, being computed from published numbers.",
+				t.ID.Short(), float64(a.TargetQuantile), 100*a.ShareOfRho))
+		}
+	}
+	if len(all) < len(tasks) {
+		which := "of a task without adaptive clipping"
+		if len(all) == 0 {
+			which = "within a task"
+		}
+		all = append(all, fmt.Sprintf("The clipping norm is constant %s, so no budget was spent on adapting it.", which))
+	}
+	return all
 }
 
 var implementation = []string{

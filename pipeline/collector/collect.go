@@ -141,7 +141,7 @@ func (c *Collector) final(r *pipeline.Round, cert *certificate) bool {
 }
 
 func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Round, cert *certificate, sum *aggregator.PartialSum, x []int32, res committee.Result) (*Collected, error) {
-	mean, file, err := Aggregate(r, x, len(cert.manifest.Reports), cert.index)
+	opened, file, err := Aggregate(r, x, len(cert.manifest.Reports), cert.index)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +153,7 @@ func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Ro
 	rec.Status, rec.Aggregate, rec.AggregateSize, rec.Sum = schema.StatusCommitted, schema.Digest(sha256.Sum256(file)), int64(len(file)), partial
 	rec.Dropped, rec.Convicted, rec.Confirmed = append([]int{}, res.Dropped...), append([]int{}, res.Convicted...), res.Confirmed
 	rec.WitnessVariance, rec.WitnessFloor = schema.Real(res.WitnessVariance), schema.Real(res.WitnessFloor)
+	rec.Unclipped = opened.Unclipped
 	if _, err := s.PutOnce(ctx, pipeline.AggregateKey(r.Name, rec.Aggregate), file); err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func (c *Collector) publish(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err != nil || won.Status != schema.StatusCommitted || won.Aggregate != rec.Aggregate {
 		return &Collected{Receipt: won}, err
 	}
-	return &Collected{Receipt: won, Mean: mean}, nil
+	return &Collected{Receipt: won, Mean: opened.Mean}, nil
 }
 
 func (c *Collector) receipt(r *pipeline.Round, cert *certificate) schema.Receipt {

@@ -58,17 +58,15 @@ type Opening struct {
 	KeyExpiry   time.Time // zero: the earliest expiry of the committee's round keys
 }
 
-// HashModel is H("model"; model), what a descriptor and an update refer to.
-func HashModel(model []byte) schema.Digest { return schema.HashModel(model) }
-
 // Open publishes the model and the round's descriptor. All decryptors must have published
-// their round key. If the round is open already with this model, that round is returned.
+// their round key. If the round is open already with this model, that round is returned. With adaptive
+// clipping the norm follows from the rounds committed by now: see [pipeline.Plan.ClippingNorm].
 func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan, o Opening) (*pipeline.Round, error) {
 	if err := c.authorized(p); err != nil {
 		return nil, err
 	}
 	if r, err := pipeline.LoadRound(ctx, s, p, o.Name); !errors.Is(err, storage.ErrNotExist) {
-		if err == nil && r.Descriptor.ModelHash != HashModel(o.Model) {
+		if err == nil && r.Descriptor.ModelHash != schema.HashModel(o.Model) {
 			return nil, fmt.Errorf("%w: %s stands", pipeline.ErrOpened, r.Descriptor.ModelHash.Short())
 		}
 		return r, err
@@ -99,7 +97,11 @@ func (c *Collector) describe(ctx context.Context, s storage.Store, p *pipeline.P
 	}
 	d := &schema.Descriptor{
 		Version: schema.Version, TaskID: o.Name.Task, Epoch: o.Name.Epoch, Lane: o.Name.Lane,
-		ModelHash: HashModel(o.Model), OldestModel: o.OldestModel, Deadline: o.Deadline.Unix(), Snapshot: o.Snapshot,
+		ModelHash: schema.HashModel(o.Model), OldestModel: o.OldestModel, Deadline: o.Deadline.Unix(), Snapshot: o.Snapshot,
+	}
+	var err error
+	if d.ClippingNorm, d.ClippingRound, err = p.ClippingNorm(ctx, s, o.Name); err != nil {
+		return nil, err
 	}
 	for k := range p.Task.Committee.Size {
 		key, err := pipeline.LoadRoundKey(ctx, s, p, o.Name, k)

@@ -220,7 +220,7 @@ func (f *Fleet) Update(i int) client.Update {
 	for j := range v {
 		v[j] = float32((i*31+j*17)%13-6) / 13 / float32(len(v))
 	}
-	return client.Update{Values: v, ModelHash: collector.HashModel([]byte("model"))}
+	return client.Update{Values: v, ModelHash: schema.HashModel([]byte("model"))}
 }
 
 // Report seals and uploads vehicle i's report.

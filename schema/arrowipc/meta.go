@@ -32,8 +32,10 @@ const (
 	MetaMechanism = "veilsum.mechanism"
 	// MetaNoiseMultiplier is the noise multiplier of the sum.
 	MetaNoiseMultiplier = "veilsum.noise_multiplier"
-	// MetaClippingNorm is the L2 bound of one update.
+	// MetaClippingNorm is the L2 bound of one update in this round.
 	MetaClippingNorm = "veilsum.clipping_norm"
+	// MetaUnclipped is the noisy fraction of updates within it; only with adaptive clipping.
+	MetaUnclipped = "veilsum.unclipped"
 	// MetaReportCount is the number of reports in the sum.
 	MetaReportCount = "veilsum.report_count"
 	// MetaReduction tells "sum" or "mean".
