@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -33,34 +34,71 @@ func mustParams(tb failer, l privacy.Literal) privacy.Params {
 	return p
 }
 
+// clipVector is one case of adaptive clipping in the accounting vectors.
+type clipVector struct {
+	Kind    string
+	Z       float64
+	StdDev  float64 `json:"clipped_count_stddev"`
+	Clients int     `json:"expected_clients"`
+	ZDelta  float64 `json:"z_delta"`
+	First   float64 `json:"C0"`
+	Eta     float64
+	Gamma   float64
+	Steps   []struct {
+		Fraction float64 `json:"b_tilde"`
+		Next     float64 `json:"C_after"`
+	}
+}
+
+// clipVectors reads the cases of a kind from the accounting vectors.
+func clipVectors(t *testing.T, kind string, count int) []clipVector {
+	t.Helper()
+	raw, err := os.ReadFile("accountant/testdata/accounting.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct {
+		Cases []json.RawMessage `json:"inverse_and_clipping"`
+	}
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	var found []clipVector
+	for _, c := range all.Cases {
+		var v clipVector
+		if bytes.Contains(c, []byte(`"`+kind+`"`)) {
+			if err := json.Unmarshal(c, &v); err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, v)
+		}
+	}
+	if len(found) != count {
+		t.Fatalf("%d cases of %s, want %d", len(found), kind, count)
+	}
+	return found
+}
+
 // TestAdaptiveSplit: the three cases adaptive_clip_split of the accounting
 // vectors (Andrew et al. 2021, Theorem 1). B is a whole number of steps, so the
 // count's noise is at most CountStdDev; at the noise it has, z_delta is exact.
 func TestAdaptiveSplit(t *testing.T) {
-	for _, c := range []struct {
-		z, stdDev float64
-		clients   int
-		zDelta    float64
-	}{
-		{1, 50, 1000, 1.0000500037503126},
-		{0.7, 500, 10000, 0.700000171500063},
-		{2, 5, 100, 2.041241452319315},
-	} {
+	for _, c := range clipVectors(t, "adaptive_clip_split", 3) {
 		l := base(4000)
-		l.NoiseMultiplier, l.MinBatchSize, l.MaxBatchSize = c.z, c.clients, c.clients
+		l.NoiseMultiplier, l.MinBatchSize, l.MaxBatchSize = c.Z, c.Clients, c.Clients
 		plain := mustParams(t, l)
-		l.Adaptive = &privacy.Adaptive{CountStdDev: c.stdDev}
+		l.Adaptive = &privacy.Adaptive{CountStdDev: c.StdDev}
 		p := mustParams(t, l)
 		b, sigma := float64(p.Indicator()), p.TotalStdDev()
-		if got := sigma / (2 * b); got > c.stdDev || sigma/(2*(b-1)) <= c.stdDev {
-			t.Errorf("z = %g: B = %g gives a count's noise of %g, want the least B for at most %g", c.z, b, got, c.stdDev)
+		if got := sigma / (2 * b); got > c.StdDev || sigma/(2*(b-1)) <= c.StdDev {
+			t.Errorf("z = %g: B = %g gives a count's noise of %g, want the least B for at most %g", c.Z, b, got, c.StdDev)
 		}
-		split := func(s float64) float64 { return 1 / math.Sqrt(1/(c.z*c.z)-1/(4*s*s)) }
-		near(t, "z_delta of the formula", split(c.stdDev), c.zDelta, 1e-12)
+		split := func(s float64) float64 { return 1 / math.Sqrt(1/(c.Z*c.Z)-1/(4*s*s)) }
+		near(t, "z_delta of the formula", split(c.StdDev), c.ZDelta, 1e-12)
 		near(t, "z_delta", sigma/p.UpdateBound(), split(sigma/(2*b)), 1e-12)
 		// The update keeps the room that it has without an indicator.
-		if room := float64(plain.Sensitivity()); p.UpdateBound() < room || float64(p.Sensitivity()) > room*p.TotalStdDev()/c.z/p.UpdateBound()+2 {
-			t.Errorf("z = %g: D = %d leaves %g to the update, want at least %g", c.z, p.Sensitivity(), p.UpdateBound(), room)
+		if room := float64(plain.Sensitivity()); p.UpdateBound() < room || float64(p.Sensitivity()) > room*p.TotalStdDev()/c.Z/p.UpdateBound()+2 {
+			t.Errorf("z = %g: D = %d leaves %g to the update, want at least %g", c.Z, p.Sensitivity(), p.UpdateBound(), room)
 		}
 		if p.EncodedValues() != 4001 || p.Values() != 4000 || plain.EncodedValues() != 4000 {
 			t.Errorf("%d values encoded of %d, %d without an indicator", p.EncodedValues(), p.Values(), plain.EncodedValues())
@@ -88,20 +126,21 @@ func TestAdaptiveWorkedExample(t *testing.T) {
 // TestNextClippingNorm: the sequence adaptive_clip_geometric of the accounting
 // vectors, then the limits.
 func TestNextClippingNorm(t *testing.T) {
-	l := base(10)
-	l.ClippingNorm = 0.1
-	l.Adaptive = &privacy.Adaptive{TargetQuantile: 0.5, LearningRate: 0.2, CountStdDev: 2, MinNorm: 0.05, MaxNorm: 0.3}
+	l, v := base(10), clipVectors(t, "adaptive_clip_geometric", 1)[0]
+	l.ClippingNorm = v.First
+	l.Adaptive = &privacy.Adaptive{TargetQuantile: v.Gamma, LearningRate: v.Eta, CountStdDev: 2, MinNorm: 0.05, MaxNorm: 0.3}
 	p := mustParams(t, l)
 	c := l.ClippingNorm
-	for _, step := range [][2]float64{
-		{0.9, 0.09231163463866358}, {0.8, 0.0869358235398806}, {0.6, 0.08521437889662115}, {0.5, 0.08521437889662115}, {0.45, 0.08607079764250579},
-	} {
-		next, err := p.NextClippingNorm(c, step[0])
+	for _, step := range v.Steps {
+		next, err := p.NextClippingNorm(c, step.Fraction)
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, fmt.Sprintf("after %g", step[0]), next, step[1], 3e-17)
+		near(t, fmt.Sprintf("after %g", step.Fraction), next, step.Next, 3e-17)
 		c = next
+	}
+	if len(v.Steps) != 5 || v.First != 0.1 {
+		t.Errorf("%d steps from %g", len(v.Steps), v.First)
 	}
 	for _, limit := range []struct{ c, fraction, want float64 }{
 		{0.05, 1, 0.05}, {0.3, 0, 0.3}, {0.3, -1e9, 0.3}, {0.051, 7, 0.05},

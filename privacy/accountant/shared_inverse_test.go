@@ -36,7 +36,7 @@ func TestSharedInverse(t *testing.T) {
 			testPoissonInverse(t, c, eps, delta, count)
 		case "toeplitz_min_sep_sensitivity":
 			testToeplitz(t, c)
-		case "adaptive_clip_split", "adaptive_clip_geometric":
+		case "adaptive_clip_split", "adaptive_clip_geometric": // of package privacy: TestAdaptiveSplit, TestNextClippingNorm
 		default:
 			t.Errorf("kind %v is not tested", c["kind"])
 		}
