@@ -17,7 +17,7 @@ import (
 // neither by its client nor by a forged report that the vehicle signed.
 // With 24 vehicles one lane has fewer than 4 with chance below 3e-4; then lanes are drawn anew.
 func TestLanes(t *testing.T) {
-	f, byLane := twoLanes(t)
+	f, byLane := twoLanes(t, pipelinetest.Task(50))
 	var rounds [2]*pipeline.Round
 	f.Keys(1)
 	for lane := range rounds {
@@ -60,8 +60,7 @@ func TestLanes(t *testing.T) {
 	}
 }
 
-func twoLanes(t *testing.T) (*pipelinetest.Fleet, [2][]int) {
-	task := pipelinetest.Task(50)
+func twoLanes(t *testing.T, task schema.Task) (*pipelinetest.Fleet, [2][]int) {
 	task.Batch.Lanes = 2
 	for {
 		f := pipelinetest.New(t, 24, task)

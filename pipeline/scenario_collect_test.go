@@ -46,6 +46,7 @@ func (s *scene) ended(got *collector.Collected) {
 	s.say("collector: committed, %d reports, dropped decryptors %v, convicted %v, confirmed %t", r.Reports, r.Dropped, r.Convicted, r.Confirmed)
 	if got.Mean != nil {
 		s.say("collector: the mean is right within the noise: %t", s.right(got))
+		s.sayUnclipped(r)
 	}
 }
 

@@ -69,6 +69,7 @@ func (s *scene) change(task *schema.Task, a args) {
 	task.Committee.Size, task.Committee.Threshold, task.Committee.Malicious = a.int("size", 4), a.int("t", 3), a.int("f", 1)
 	task.Participation = schema.Participation{Max: a.int("most", 0), MinSeparation: a.int("apart", 1)}
 	task.Privacy.NoiseMultiplier = schema.Real(a.float("z", float64(task.Privacy.NoiseMultiplier)))
+	s.adaptive(task, a)
 }
 
 // told names the task and says what it costs.
@@ -152,6 +153,7 @@ func (s *scene) open(a args) {
 	s.name(r.Descriptor.ModelHash, "model "+model(a))
 	s.round, s.rounds[roundName(r)] = r, r
 	s.say("collector: round %s is open", roundName(r))
+	s.sayNorm(r)
 }
 
 func model(a args) string {

@@ -19,7 +19,7 @@ func (r *roundAudit) clipping() error {
 	key := pipeline.DescriptorKey(r.Name)
 	base := r.task.round(from)
 	if base == nil || base.receipt == nil || base.receipt.Status != schema.StatusCommitted || base.Epoch >= r.Name.Epoch {
-		return flawf(key, "its clipping norm follows from round %s, which is no committed round of an earlier epoch", from.Short())
+		return flawf(key, "its clipping norm follows from %s, which is no committed round of an earlier epoch", from.Short())
 	}
 	next, err := base.round.NextClippingNorm(*base.receipt)
 	if err != nil {
