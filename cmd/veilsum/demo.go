@@ -25,6 +25,8 @@ type demoFlags struct {
 	rounds   int
 	vehicles int
 	epsilon  float64
+	clipping float64
+	adaptive bool
 	seed     uint64
 	force    bool
 }
@@ -51,7 +53,7 @@ command of veilsum does that.`
 func (a *app) demoCommand() *cobra.Command {
 	f := &demoFlags{}
 	c := verb("demo", "Train on a simulated fleet, from sealed report to opened sum", demoHelp,
-		"  veilsum demo\n  veilsum demo --data digits --out digits --json", cobra.NoArgs,
+		"  veilsum demo\n  veilsum demo --data digits --out digits --json\n  veilsum demo --adaptive --clipping-norm 20 --out adaptive", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return a.demo(ctx, f) })
 	c.Flags().StringVar(&f.data, "data", "inertial", "inertial or digits")
 	c.Flags().StringVar(&f.out, "out", "./veilsum-demo", "folder for report, aggregates, keys and state")
@@ -59,6 +61,8 @@ func (a *app) demoCommand() *cobra.Command {
 	c.Flags().IntVar(&f.rounds, "rounds", 0, "rounds of training (default 20 for inertial, 16 for digits)")
 	c.Flags().IntVar(&f.vehicles, "vehicles", 0, "vehicles the data is cut into (default 398 for inertial, 500 for digits)")
 	c.Flags().Float64Var(&f.epsilon, "epsilon", 0, "privacy budget of all rounds together, at delta 1e-5 (default 7.5)")
+	c.Flags().Float64Var(&f.clipping, "clipping-norm", 0, "L2 bound on an update, with --adaptive that of the first round (default 2)")
+	c.Flags().BoolVar(&f.adaptive, "adaptive", false, "let the clipping norm follow the median norm of the updates, inside the same budget")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "chooses who vanishes when; never keys or noise")
 	c.Flags().BoolVar(&f.force, "force", false, "remove an earlier demo from --out first")
 	return c
@@ -104,7 +108,7 @@ func (d *demoRun) prepare(ctx context.Context) error {
 	if err := d.loadFleet(); err != nil {
 		return err
 	}
-	task, err := demoTask(d.fleet) // refuses impossible budgets before a file is written
+	task, err := demoTask(d.fleet, d.flags.adaptive) // refuses impossible budgets before a file is written
 	if err != nil {
 		return err
 	}
@@ -126,8 +130,12 @@ func (d *demoRun) prepare(ctx context.Context) error {
 	}
 	p := d.world.plan
 	d.app.out.Info("%s: %d vehicles, %d rounds, task %s in %s", d.data.title, d.fleet.Vehicles(), d.fleet.Config().Rounds, d.world.task.Short(), d.storeURL)
-	d.app.out.Info("%d values clipped to %g, noise multiplier %.4g, at least %d reports, of which %d may be dishonest",
-		p.Privacy.Values(), p.Privacy.ClippingNorm(), float64(p.Task.Privacy.NoiseMultiplier), p.Task.Batch.Min, p.Task.Batch.MaxDishonest)
+	clipped := "clipped to"
+	if p.Adaptive() {
+		clipped = "clipped in the first round to"
+	}
+	d.app.out.Info("%d values %s %g, noise multiplier %.4g, at least %d reports, of which %d may be dishonest",
+		p.Privacy.Values(), clipped, p.Privacy.ClippingNorm(), float64(p.Task.Privacy.NoiseMultiplier), p.Task.Batch.Min, p.Task.Batch.MaxDishonest)
 	return nil
 }
 
@@ -156,12 +164,17 @@ func (f *demoFlags) configure(c fleetsim.Config) (fleetsim.Config, error) {
 		return c, usage("--vehicles %d: want at most 100000", f.vehicles)
 	case f.epsilon < 0 || f.epsilon > 1000 || f.epsilon != f.epsilon:
 		return c, usage("--epsilon %g: want more than 0, at most 1000", f.epsilon)
+	case f.clipping < 0 || f.clipping > 1e6 || f.clipping != f.clipping:
+		return c, usage("--clipping-norm %g: want more than 0, at most 1e6", f.clipping)
 	}
 	if f.rounds > 0 {
 		c.Rounds = f.rounds
 	}
 	if f.epsilon > 0 {
 		c.Epsilon = f.epsilon
+	}
+	if f.clipping > 0 {
+		c.ClippingNorm = f.clipping
 	}
 	if f.vehicles > 0 {
 		c.Vehicles = f.vehicles

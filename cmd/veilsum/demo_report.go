@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
@@ -25,12 +26,18 @@ type demoRoundLine struct {
 	Reports  int     `json:"reports"`
 	Vehicles int     `json:"vehicles"`
 	Silent   *int    `json:"silent_decryptor,omitempty"`
+	// Clipping and Unclipped only with --adaptive: the round's norm and the opened, noisy fraction of updates within it.
+	Clipping  float64      `json:"clipping_norm,omitempty"`
+	Unclipped *schema.Real `json:"unclipped,omitempty"`
 }
 
 // Text implements ui.Result.
 func (l demoRoundLine) Text() string {
 	s := fmt.Sprintf("round %2d/%d  accuracy %5.1f %%  epsilon %.3f of %g  %d bytes a vehicle  %d of %d reports",
 		l.Round, l.Rounds, 100*l.Accuracy, l.Epsilon, l.Budget, l.Bytes, l.Reports, l.Vehicles)
+	if l.Unclipped != nil {
+		s += fmt.Sprintf("  norm %.3g, %.0f %% within", l.Clipping, 100*float64(*l.Unclipped))
+	}
 	if l.Silent != nil {
 		s += fmt.Sprintf("  decryptor %d silent", *l.Silent)
 	}
@@ -45,6 +52,9 @@ func (d *demoRun) roundLine(r *demoRound) demoRoundLine {
 	l := demoRoundLine{
 		Round: r.number, Rounds: c.Rounds, Status: r.receipt.Status, Accuracy: r.accuracy, Plain: r.plain,
 		Epsilon: r.epsilon, Budget: c.Epsilon, Delta: r.delta, Bytes: r.bytes, Reports: r.receipt.Reports, Vehicles: d.fleet.Vehicles(),
+	}
+	if l.Unclipped = r.receipt.Unclipped; l.Unclipped != nil {
+		l.Clipping = r.clip
 	}
 	if r.silent >= 0 {
 		l.Silent = &r.silent
@@ -70,7 +80,10 @@ type demoResult struct {
 	Store           string           `json:"store"`
 	Task            schema.TaskID    `json:"task"`
 	Owner           schema.PublicKey `json:"owner"`
-	shorter         int              // fewest values at which a report is shorter than float32
+	Clipping        float64          `json:"clipping_norm,omitempty"`      // of the last round that was opened; only with --adaptive
+	NextClipping    float64          `json:"next_clipping_norm,omitempty"` // what would follow
+	clippingHistory string
+	shorter         int // fewest values at which a report is shorter than float32
 	values          int
 }
 
@@ -80,6 +93,9 @@ func (r *demoResult) Text() string {
 	fmt.Fprintf(b, "accuracy   %.1f %% private, %.1f %% without privacy (%+.1f points), after %d rounds of %d vehicles\n",
 		100*r.Accuracy, 100*r.Plain, 100*(r.Accuracy-r.Plain), r.Rounds, r.Vehicles)
 	fmt.Fprintf(b, "privacy    epsilon %.3f of %g allowed, delta %g, for one vehicle over all rounds; no amplification by sampling\n", r.Epsilon, r.Budget, r.Delta)
+	if r.clippingHistory != "" {
+		fmt.Fprintf(b, "clipping   norm %s\n", r.clippingHistory)
+	}
 	fmt.Fprintf(b, "bytes      %d sealed, %d as float32, for one vehicle and round\n", r.Bytes, r.Float32)
 	fmt.Fprintf(b, "           %s\n", sizeSentence(r.values, r.Bytes, r.Float32, r.shorter))
 	fmt.Fprintf(b, "report     %s\n", r.Report)
@@ -111,6 +127,9 @@ func (d *demoRun) finish() error {
 		NoiseMultiplier: float64(d.world.plan.Task.Privacy.NoiseMultiplier), Float32: int64(4 * d.fleet.Dimension()),
 		Store: d.storeURL, Task: d.world.task, Owner: d.world.owner,
 		shorter: smallestShorter(d.world.plan.Task), values: d.fleet.Dimension(),
+	}
+	if err := d.clippingResult(r); err != nil {
+		return err
 	}
 	r.Seconds = time.Since(d.started).Seconds()
 	var page bytes.Buffer
@@ -187,7 +206,7 @@ func (d *demoRun) parameters() []report.Parameter {
 		{Name: "rounds", Value: fmt.Sprint(c.Rounds), Meaning: "Every vehicle may take part in all."},
 		{Name: "local_steps, local_rate", Value: fmt.Sprintf("%d, %g", c.LocalSteps, c.LocalRate), Meaning: "Full-batch gradient steps of a vehicle, and their size."},
 		{Name: "server_rate, momentum", Value: fmt.Sprintf("%g, %g", c.ServerRate, c.Momentum), Meaning: "How the opened mean moves the model; costs no privacy."},
-		{Name: "clipping_norm", Value: fmt.Sprintf("%g", c.ClippingNorm), Meaning: "L2 bound on one vehicle's update."},
+		d.clippingParameter(),
 		{Name: "noise_multiplier", Value: fmt.Sprintf("%.6g", float64(p.Task.Privacy.NoiseMultiplier)), Meaning: "Standard deviation of the honest vehicles' summed noise over the sensitivity; the least that keeps all rounds within the budget."},
 		{Name: "sensitivity", Value: fmt.Sprint(p.Privacy.Sensitivity()), Meaning: "L2 bound on one vehicle's integers, checked exactly before sealing."},
 		{Name: "local_std_dev", Value: fmt.Sprintf("%.4f", p.Privacy.LocalStdDev()), Meaning: "Noise of one vehicle in integer steps; it is the encryption noise too."},
@@ -196,6 +215,42 @@ func (d *demoRun) parameters() []report.Parameter {
 		{Name: "silent decryptor", Value: "every second round", Meaning: "Another one each time: it neither checks, votes nor answers, and the other three open the sum."},
 		{Name: "seed", Value: fmt.Sprint(d.flags.seed), Meaning: "Chose who vanished when; keys and noise came from the system."},
 	}
+}
+
+// clippingResult tells how the norm moved.
+func (d *demoRun) clippingResult(r *demoResult) error {
+	var norms []string
+	for i := range d.rounds {
+		last := &d.rounds[i]
+		if last.receipt.Unclipped == nil {
+			continue
+		}
+		at, err := d.world.plan.Privacy.WithRoundClippingNorm(last.clip)
+		if err != nil {
+			return err
+		}
+		r.Clipping = last.clip
+		if r.NextClipping, err = at.NextClippingNorm(last.clip, float64(*last.receipt.Unclipped)); err != nil {
+			return err
+		}
+		norms = append(norms, fmt.Sprintf("%.3g", last.clip))
+	}
+	if len(norms) > 0 {
+		r.clippingHistory = strings.Join(norms, " ") + fmt.Sprintf(", then %.3g", r.NextClipping)
+	}
+	return nil
+}
+
+func (d *demoRun) clippingParameter() report.Parameter {
+	p := report.Parameter{Name: "clipping_norm", Value: fmt.Sprintf("%g", d.fleet.Config().ClippingNorm), Meaning: "L2 bound on one vehicle's update."}
+	if a := d.world.plan.Task.Privacy.Adaptive; a != nil {
+		var r demoResult
+		if d.clippingResult(&r) == nil {
+			p.Value = r.clippingHistory
+		}
+		p.Meaning = fmt.Sprintf("L2 bound on one vehicle's update, by round. It follows the noisy fraction of updates within it to %g, each step by the rate %g; one value more in each report tells, inside the sensitivity.", float64(a.TargetQuantile), float64(a.LearningRate))
+	}
+	return p
 }
 
 func (d *demoRun) reportRound(r *demoRound) report.Round {

@@ -38,6 +38,7 @@ type demoRound struct {
 	bytes     int64            // of one report, the mean
 	noise     float64          // standard deviation in one value of the mean
 	rms       float64          // of the opened mean
+	clip      float64          // the round's clipping norm
 	silent    int              // the decryptor that is silent, or -1
 	receipt   schema.Receipt
 	receiptID schema.Digest
@@ -360,7 +361,7 @@ func (d *demoRun) apply(ctx context.Context, opened *pipeline.Round, r *demoRoun
 	if err != nil {
 		return err
 	}
-	r.noise = encoder.NoiseStdDev(r.receipt.Reports)
+	r.noise, r.clip = encoder.NoiseStdDev(r.receipt.Reports), opened.Privacy.ClippingNorm()
 	for _, v := range aggregate.Values {
 		r.rms += v * v / float64(len(aggregate.Values))
 	}

@@ -247,7 +247,7 @@ func TestDemoSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	task, err := demoTask(fleet)
+	task, err := demoTask(fleet, false)
 	if err != nil {
 		t.Fatal(err)
 	}

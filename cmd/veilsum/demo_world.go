@@ -115,15 +115,15 @@ func (w *demoWorld) newCommittee() ([]schema.PublicKey, error) {
 }
 
 // demoTask is the task without keys, with the least noise that keeps all
-// rounds together within the budget.
-func demoTask(fleet *fleetsim.Fleet) (schema.Task, error) {
+// rounds together within the budget. With adaptive clipping the norm follows the median of the norms.
+func demoTask(fleet *fleetsim.Fleet, adaptive bool) (schema.Task, error) {
 	c := fleet.Config()
 	var run [4]byte
 	if _, err := rand.Read(run[:]); err != nil {
 		return schema.Task{}, err
 	}
 	z, err := privacy.NoiseMultiplierFor(privacy.Literal{
-		Values: fleet.Dimension(), ClippingNorm: c.ClippingNorm,
+		Values: fleet.Dimension() + 1, ClippingNorm: c.ClippingNorm,
 		MinBatchSize: fleet.MinBatchSize(), MaxBatchSize: fleet.Vehicles(), MaxDishonest: c.MaxDishonest,
 	}, int64(c.Rounds), c.Epsilon, c.Delta)
 	if err != nil {
@@ -138,12 +138,24 @@ func demoTask(fleet *fleetsim.Fleet) (schema.Task, error) {
 		Tensors: []schema.Tensor{{Name: "weights", DType: "float32", Shape: fleet.Shape()}},
 		Privacy: schema.Privacy{
 			TrustModel: "distributed", Mechanism: "discrete_gaussian", ClippingNorm: schema.Real(c.ClippingNorm),
-			NoiseMultiplier: schema.Real(z), Kappa: 1, KappaInf: 1,
+			NoiseMultiplier: schema.Real(z), Kappa: 1, KappaInf: 1, Adaptive: demoAdaptive(fleet, adaptive, z),
 		},
 		Batch:         schema.Batch{Min: fleet.MinBatchSize(), Max: fleet.Vehicles(), MaxDishonest: c.MaxDishonest, Lanes: 1},
 		Participation: schema.Participation{Max: c.Rounds, MinSeparation: 1},
 		Suite:         1,
 	}, nil
+}
+
+// demoLearningRate moves the norm by up to a factor of e^0.5 a round, as a demo has few rounds.
+const demoLearningRate = 1
+
+// demoAdaptive keeps the noise in the count at 5 % of the batch, or in small fleets at what takes a quarter of D.
+func demoAdaptive(fleet *fleetsim.Fleet, adaptive bool, z float64) *schema.Adaptive {
+	if !adaptive {
+		return nil
+	}
+	count := math.Max(float64(fleet.MinBatchSize())/20, 2*z)
+	return &schema.Adaptive{LearningRate: demoLearningRate, CountStdDev: schema.Real(count)}
 }
 
 func (w *demoWorld) publishTask(ctx context.Context, d *demoRun, task schema.Task, owner ed25519.PrivateKey) error {

@@ -98,6 +98,7 @@ type statusResult struct {
 	ModelHash  schema.Digest  `json:"model_hash"`
 	Deadline   int64          `json:"deadline"`
 	KeyExpiry  int64          `json:"key_expiry"`
+	Clipping   float64        `json:"clipping_norm,omitempty"` // of the descriptor; only with adaptive clipping
 	Reports    int            `json:"reports"`
 	Frozen     int            `json:"reports_frozen"`   // in the candidate list
 	Proposed   int            `json:"reports_proposed"` // in the manifest
@@ -113,7 +114,7 @@ type statusResult struct {
 }
 
 func newStatus(ctx context.Context, o *opened, r *pipeline.Round) (*statusResult, error) {
-	s := &statusResult{RoundID: r.ID, ModelHash: r.Descriptor.ModelHash, Deadline: r.Descriptor.Deadline, KeyExpiry: r.Descriptor.KeyExpiry, Checks: []int{}, Votes: []int{}, Answers: []int{}}
+	s := &statusResult{RoundID: r.ID, ModelHash: r.Descriptor.ModelHash, Deadline: r.Descriptor.Deadline, KeyExpiry: r.Descriptor.KeyExpiry, Clipping: float64(r.Descriptor.ClippingNorm), Checks: []int{}, Votes: []int{}, Answers: []int{}}
 	reports, err := pipeline.ListReports(ctx, o.store, r.Name)
 	if err != nil {
 		return nil, err
@@ -221,6 +222,9 @@ func (s *statusResult) Text() string {
 	line("round", "%s", s.RoundID)
 	line("model", "%s", s.ModelHash)
 	line("deadline", "%s (advice); keys expire %s", utc(s.Deadline), utc(s.KeyExpiry))
+	if s.Clipping > 0 {
+		line("clipping", "norm %.6g", s.Clipping)
+	}
 	line("reports", "%d complete, %d in the frozen list, %d in the proposed one", s.Reports, s.Frozen, s.Proposed)
 	line("partials", "%d", s.Partials)
 	line("checks", "%s", decryptors(s.Checks))

@@ -144,7 +144,18 @@ func (a *app) readTask(path string) (schema.Task, error) {
 	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
 		return t, usage("task file: more than one document")
 	}
-	return t, nil
+	return t, refuseEmptyAdaptive(raw)
+}
+
+// refuseEmptyAdaptive refuses "adaptive:" with nothing behind it, which YAML reads as if it were not there.
+func refuseEmptyAdaptive(raw []byte) error {
+	var told struct {
+		Privacy struct{ Adaptive yaml.Node }
+	}
+	if err := yaml.Unmarshal(raw, &told); err == nil && told.Privacy.Adaptive.Tag == "!!null" {
+		return usage("task file: privacy.adaptive is empty: write {} for all defaults, or leave it out for a constant clipping norm")
+	}
+	return nil
 }
 
 // readInput reads a file or, for "-", standard input.
