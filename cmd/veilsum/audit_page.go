@@ -174,6 +174,9 @@ func clippingFact(s auditor.TaskStatement) report.Parameter {
 		}
 		history = append(history, line)
 	}
+	if n := len(history); n > 12 { // the statement and the table have them all
+		history = slices.Concat(history[:3], []string{"…"}, history[n-8:])
+	}
 	return report.Parameter{
 		Name: "clipping norm", Value: "adaptive; " + strings.Join(history, ", "),
 		Meaning: fmt.Sprintf("L2 bound of one update. It starts at %g and follows the noisy fraction of updates within it to %g (learning rate %g, between %g and %g). Its indicator of %d steps has a noise multiplier of %.4g, the update %.4g: together the task's, so %.3g %% of the charge's rho pays for it.",
