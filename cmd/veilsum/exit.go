@@ -9,6 +9,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
+	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/schema"
@@ -74,6 +75,7 @@ var meanings = []meaning{
 	{client.ErrModel, exitFailed, "train on the model that \"veilsum round status\" names, or pass the right --model"},
 	{client.ErrExpired, exitFailed, "wait for the next round"},
 	{state.ErrLocked, exitFailed, "stop the other process that uses this --state directory"},
+	{remote.ErrRefused, exitFailed, "nothing was sent; ask who runs the gateway"},
 	{pipeline.ErrUntrusted, exitVerify, "the store holds an object that its signer did not make like this; see which one above"},
 	{schema.ErrSignature, exitVerify, ""},
 	{schema.ErrFormat, exitVerify, ""},

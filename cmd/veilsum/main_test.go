@@ -68,6 +68,9 @@ func runScripts(t *testing.T, dir string, storeOf func(script string) string) {
 			"unzip":  cmdUnzip,
 			"flip":   cmdFlip,
 			"agekey": cmdAgeKey,
+
+			"freeport": cmdFreePort,
+			"await":    cmdAwait,
 		},
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/arrowchild"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
+	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
@@ -68,6 +69,7 @@ type clientFlags struct {
 	update   string
 	model    string
 	noUpload bool
+	ca       string
 }
 
 func (a *app) clientCommand() *cobra.Command {
@@ -80,7 +82,8 @@ func (a *app) clientSealCommand() *cobra.Command {
 to the outbox of --state, and uploads it. From then on the vehicle's
 participation is counted. An interrupted upload goes on with "client upload".
 The update is an Arrow file with one column per tensor of the task
-("arrow.fixed_shape_tensor", one row), written by a program on this machine.`,
+("arrow.fixed_shape_tensor", one row), written by a program on this machine.
+--store may be an upload gateway, https://HOST:PORT ("veilsum serve").`,
 		"  veilsum client seal --state vehicles/ID --update update.arrow --model model.bin --epoch 1 --store file:./store --task $TASK --owner owner.pub",
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.clientSeal(ctx, f) }))
 	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "epoch of the round")
@@ -95,6 +98,7 @@ The update is an Arrow file with one column per tensor of the task
 func (f *clientFlags) register(c *cobra.Command) *cobra.Command {
 	f.taskFlags.register(c)
 	c.Flags().StringVar(&f.state, "state", "", "the vehicle's directory")
+	c.Flags().StringVar(&f.ca, "ca", "", "certificates (PEM) that vouch for a gateway, --store https://HOST:PORT; default the system's")
 	must(c.MarkFlagRequired("state"))
 	return c
 }
@@ -143,7 +147,7 @@ func (a *app) readVehicle(dir string) (client.Identity, client.Floor, error) {
 }
 
 func (a *app) clientSeal(ctx context.Context, f *clientFlags) error {
-	o, err := f.open(ctx)
+	o, err := f.open(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -195,6 +199,9 @@ func (f *clientFlags) welcome(ctx context.Context, a *app, o *opened) error {
 	id, _, err := a.readVehicle(f.state)
 	if err != nil {
 		return err
+	}
+	if far, ok := o.store.(*remote.Store); ok {
+		return f.welcomedBy(ctx, far, o, id.ID)
 	}
 	lane := schema.LaneOf(o.id, f.epoch, id.ID, o.plan.Task.Batch.Lanes)
 	r, err := pipeline.LoadRound(ctx, o.store, o.plan, pipeline.RoundName{Task: o.id, Epoch: f.epoch, Lane: lane})
@@ -249,7 +256,7 @@ forgets reports whose round's keys have expired. It may be interrupted at any po
 }
 
 func (a *app) clientUpload(ctx context.Context, f *clientFlags) error {
-	o, err := f.open(ctx)
+	o, err := f.open(ctx, a)
 	if err != nil {
 		return err
 	}
