@@ -28,6 +28,7 @@ type demoFlags struct {
 	clipping float64
 	adaptive bool
 	seed     uint64
+	canaries int
 	force    bool
 }
 
@@ -44,6 +45,11 @@ second round one decryptor is silent.
 The data is real and built into the program: "inertial" (wrist movements, about
 400 vehicles) or "digits" (MNIST, 500 vehicles, about twice the time). --seed
 chooses who vanishes when; keys and noise always come from the system.
+
+--canaries 124 adds vehicles that learn nothing: by a coin each, their update is as long as
+the clipping norm in every round, or zero. They do not change what the fleet learns. At the end
+they are looked for in the opened means, and what that proves of epsilon is printed; more
+than the ledger counts is status 5. "veilsum audit canary --help" says more.
 
 OUT holds report.html (one page, no network), aggregates/round-NNN.arrow, state/
 and, unless --store says otherwise, store/. So that a run takes seconds, its rounds
@@ -64,6 +70,7 @@ func (a *app) demoCommand() *cobra.Command {
 	c.Flags().Float64Var(&f.clipping, "clipping-norm", 0, "L2 bound on an update, with --adaptive that of the first round (default 2)")
 	c.Flags().BoolVar(&f.adaptive, "adaptive", false, "let the clipping norm follow the median norm of the updates, inside the same budget")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "chooses who vanishes when; never keys or noise")
+	c.Flags().IntVar(&f.canaries, "canaries", 0, "more vehicles, in or out by a fair coin, to attack the opened means with (12 to 124 for inertial)")
 	c.Flags().BoolVar(&f.force, "force", false, "remove an earlier demo from --out first")
 	return c
 }
@@ -81,6 +88,7 @@ type demoRun struct {
 	storeURL string
 	world    *demoWorld
 	rounds   []demoRound
+	canaries demoCanaries
 }
 
 func (a *app) demo(ctx context.Context, f *demoFlags) error {
@@ -108,7 +116,10 @@ func (d *demoRun) prepare(ctx context.Context) error {
 	if err := d.loadFleet(); err != nil {
 		return err
 	}
-	task, err := demoTask(d.fleet, d.flags.adaptive) // refuses impossible budgets before a file is written
+	if err := d.checkCanaries(); err != nil {
+		return err
+	}
+	task, err := demoTask(d.fleet, d.flags.canaries, d.flags.adaptive) // refuses impossible budgets before a file is written
 	if err != nil {
 		return err
 	}
@@ -126,6 +137,9 @@ func (d *demoRun) prepare(ctx context.Context) error {
 	}
 	d.trainer = d.fleet.Trainer()
 	if d.world, err = newDemoWorld(ctx, d, task); err != nil {
+		return err
+	}
+	if err := d.plant(); err != nil {
 		return err
 	}
 	p := d.world.plan

@@ -9,6 +9,7 @@ import (
 
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
+	"github.com/veilsum/veilsum/privacy/canary"
 	"github.com/veilsum/veilsum/schema"
 )
 
@@ -51,7 +52,7 @@ func (d *demoRun) roundLine(r *demoRound) demoRoundLine {
 	c := d.fleet.Config()
 	l := demoRoundLine{
 		Round: r.number, Rounds: c.Rounds, Status: r.receipt.Status, Accuracy: r.accuracy, Plain: r.plain,
-		Epsilon: r.epsilon, Budget: c.Epsilon, Delta: r.delta, Bytes: r.bytes, Reports: r.receipt.Reports, Vehicles: d.fleet.Vehicles(),
+		Epsilon: r.epsilon, Budget: c.Epsilon, Delta: r.delta, Bytes: r.bytes, Reports: r.receipt.Reports, Vehicles: len(r.reports),
 	}
 	if l.Unclipped = r.receipt.Unclipped; l.Unclipped != nil {
 		l.Clipping = r.clip
@@ -82,6 +83,7 @@ type demoResult struct {
 	Owner           schema.PublicKey `json:"owner"`
 	Clipping        float64          `json:"clipping_norm,omitempty"`      // of the last round that was opened; only with --adaptive
 	NextClipping    float64          `json:"next_clipping_norm,omitempty"` // what would follow
+	Canaries        *canary.Verdict  `json:"canaries,omitempty"`
 	clippingHistory string
 	shorter         int // fewest values at which a report is shorter than float32
 	values          int
@@ -95,6 +97,9 @@ func (r *demoResult) Text() string {
 	fmt.Fprintf(b, "privacy    epsilon %.3f of %g allowed, delta %g, for one vehicle over all rounds; no amplification by sampling\n", r.Epsilon, r.Budget, r.Delta)
 	if r.clippingHistory != "" {
 		fmt.Fprintf(b, "clipping   norm %s\n", r.clippingHistory)
+	}
+	if r.Canaries != nil {
+		b.WriteString(canaryText(r.Canaries))
 	}
 	fmt.Fprintf(b, "bytes      %d sealed, %d as float32, for one vehicle and round\n", r.Bytes, r.Float32)
 	fmt.Fprintf(b, "           %s\n", sizeSentence(r.values, r.Bytes, r.Float32, r.shorter))
@@ -131,6 +136,10 @@ func (d *demoRun) finish() error {
 	if err := d.clippingResult(r); err != nil {
 		return err
 	}
+	var err error
+	if r.Canaries, err = d.judge(r.Epsilon, r.Delta); err != nil {
+		return err
+	}
 	r.Seconds = time.Since(d.started).Seconds()
 	var page bytes.Buffer
 	if err := report.Write(&page, d.page(r)); err != nil {
@@ -140,6 +149,9 @@ func (d *demoRun) finish() error {
 		return err
 	}
 	d.app.out.Result(r)
+	if r.Canaries != nil {
+		return r.Canaries.Err()
+	}
 	return nil
 }
 

@@ -50,7 +50,7 @@ type demoRound struct {
 func (d *demoRun) round(ctx context.Context, number int) error {
 	started := time.Now()
 	r := demoRound{
-		number: number + 1, fates: d.fleet.Plan(d.flags.seed, number), reports: make([]*client.Sealed, d.fleet.Vehicles()),
+		number: number + 1, fates: d.fleet.Plan(d.flags.seed, number), reports: make([]*client.Sealed, d.fleet.Vehicles()+d.flags.canaries),
 		plain: d.plain[number], silent: silentDecryptor(number),
 	}
 	opened, err := d.open(ctx, &r)
@@ -119,10 +119,15 @@ func parseModel(b []byte) []float32 {
 
 // drive lets every vehicle do what its fate says until the list is closed.
 func (d *demoRun) drive(ctx context.Context, opened *pipeline.Round, r *demoRound) error {
-	what, n := fmt.Sprintf("round %d: vehicles", r.number), len(r.fates)
+	what, n := fmt.Sprintf("round %d: vehicles", r.number), len(r.reports)
 	var done atomic.Int64
 	return pipeline.ForEach(ctx, n, func(ctx context.Context, _, i int) error {
-		err := d.vehicle(ctx, opened.Name, i, r)
+		var err error
+		if v := d.fleet.Vehicles(); i < v {
+			err = d.vehicle(ctx, opened.Name, i, r)
+		} else {
+			err = d.canaryVehicle(ctx, opened.Name, i-v, r)
+		}
 		d.app.out.Progress(what, done.Add(1), int64(n))
 		if err != nil {
 			return fmt.Errorf("vehicle %d: %w", i, err)
@@ -370,7 +375,10 @@ func (d *demoRun) apply(ctx context.Context, opened *pipeline.Round, r *demoRoun
 	if err := writeFile(r.file, raw, 0o644, false); err != nil {
 		return err
 	}
-	return d.trainer.Apply(aggregate.Values)
+	if err := d.score(aggregate.Values, r); err != nil {
+		return err
+	}
+	return d.trainer.Apply(d.vehiclesOnly(aggregate.Values, r))
 }
 
 // meanBytes is what a vehicle that sealed a report has to send.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
+	"github.com/veilsum/veilsum/privacy/canary"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/storage/dir"
@@ -247,7 +248,7 @@ func TestDemoSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	task, err := demoTask(fleet, false)
+	task, err := demoTask(fleet, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,5 +304,62 @@ func TestDemoAccuracy(t *testing.T) {
 	}
 	if difference < -0.03 {
 		t.Errorf("mean difference %.4f", difference)
+	}
+}
+
+// TestDemoCanaries: canaries change the size of the lists and nothing that is learned. With next to no
+// noise every guess about them is right, so the attack works, and what it proves stays below a
+// budget that large. A claim that is too small would be refuted by it.
+func TestDemoCanaries(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "demo")
+	args := []string{"--vehicles", "40", "--rounds", "2", "--epsilon", "900", "--out", out, "--canaries", "30"}
+	code, stdout, stderr := demoTest(t, append(args, "--json")...)
+	if code != 0 {
+		t.Fatalf("exit status %d: %s %s", code, stdout, stderr)
+	}
+	all := lines(t, stdout)
+	if n := all["round"][1]["reports"].(float64); n != 32+30 {
+		t.Errorf("%v reports, want those of 32 vehicles and 30 canaries", n)
+	}
+	raw, err := json.Marshal(all["result"][0]["canaries"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v canary.Verdict
+	if err := json.Unmarshal(raw, &v); err != nil || v.Canaries != 30 || v.Guesses != 10 || v.Correct != 10 {
+		t.Fatalf("%+v, %v: want 10 of 10 right", v, err)
+	}
+	if v.Claim.Epsilon > 900 || v.Err() != nil || !(v.OneRun > 0.5) || !(v.Tradeoff > v.OneRun) {
+		t.Errorf("%+v", v)
+	}
+	if v, err = canary.Judge(v.Tally, canary.Claim{Epsilon: 1, Delta: 1e-5}, 0.95); err != nil || v.Err() == nil {
+		t.Errorf("the same guesses do not refute epsilon 1: %+v, %v", v, err)
+	}
+	if _, err := os.Stat(filepath.Join(out, "state", "auditor", "coins.json")); err != nil {
+		t.Error(err)
+	}
+	for _, n := range []string{"11", "125", "-1"} {
+		if code, _, _ := demoTest(t, "--out", filepath.Join(t.TempDir(), "demo"), "--canaries", n); code != exitUsage {
+			t.Errorf("--canaries %s: exit status %d", n, code)
+		}
+	}
+}
+
+// The canaries' line is text too, and the demo without noise to speak of exits with
+// status 5 if the ledger counted less than the canaries prove.
+func TestDemoCanaryText(t *testing.T) {
+	d := &demoRun{canaries: demoCanaries{included: make([]bool, 48), scores: make([]float64, 48)}}
+	for i := range 24 {
+		d.canaries.included[i], d.canaries.scores[i] = true, 1
+	}
+	v, err := d.judge(1, 1e-5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := canaryText(v); !strings.Contains(s, "16 of 16 guesses right") || !strings.Contains(s, "ASSUMING a Gaussian trade-off") {
+		t.Error(s)
+	}
+	if code, hint := explain(t.Context(), v.Err()); code != exitVerify || hint == "" {
+		t.Errorf("exit status %d, hint %q", code, hint)
 	}
 }

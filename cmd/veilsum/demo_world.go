@@ -116,15 +116,17 @@ func (w *demoWorld) newCommittee() ([]schema.PublicKey, error) {
 
 // demoTask is the task without keys, with the least noise that keeps all
 // rounds together within the budget. With adaptive clipping the norm follows the median of the norms.
-func demoTask(fleet *fleetsim.Fleet, adaptive bool) (schema.Task, error) {
+// Canaries never vanish, so they are counted in the smallest batch.
+func demoTask(fleet *fleetsim.Fleet, canaries int, adaptive bool) (schema.Task, error) {
 	c := fleet.Config()
 	var run [4]byte
 	if _, err := rand.Read(run[:]); err != nil {
 		return schema.Task{}, err
 	}
+	least, most := fleet.MinBatchSize()+canaries, fleet.Vehicles()+canaries
 	z, err := privacy.NoiseMultiplierFor(privacy.Literal{
 		Values: fleet.Dimension() + 1, ClippingNorm: c.ClippingNorm,
-		MinBatchSize: fleet.MinBatchSize(), MaxBatchSize: fleet.Vehicles(), MaxDishonest: c.MaxDishonest,
+		MinBatchSize: least, MaxBatchSize: most, MaxDishonest: c.MaxDishonest,
 	}, int64(c.Rounds), c.Epsilon, c.Delta)
 	if err != nil {
 		return schema.Task{}, usage("--epsilon %g: %w", c.Epsilon, err)
@@ -140,7 +142,7 @@ func demoTask(fleet *fleetsim.Fleet, adaptive bool) (schema.Task, error) {
 			TrustModel: "distributed", Mechanism: "discrete_gaussian", ClippingNorm: schema.Real(c.ClippingNorm),
 			NoiseMultiplier: schema.Real(z), Kappa: 1, KappaInf: 1, Adaptive: demoAdaptive(fleet, adaptive, z),
 		},
-		Batch:         schema.Batch{Min: fleet.MinBatchSize(), Max: fleet.Vehicles(), MaxDishonest: c.MaxDishonest, Lanes: 1},
+		Batch:         schema.Batch{Min: least, Max: most, MaxDishonest: c.MaxDishonest, Lanes: 1},
 		Participation: schema.Participation{Max: c.Rounds, MinSeparation: 1},
 		Suite:         1,
 	}, nil
@@ -178,7 +180,7 @@ func (w *demoWorld) publishTask(ctx context.Context, d *demoRun, task schema.Tas
 // enroll gives each vehicle a key, a pseudonym and a device secret in a
 // directory of its own, and publishes the signed list.
 func (w *demoWorld) enroll(ctx context.Context, d *demoRun, authority ed25519.PrivateKey) error {
-	enrolled := make([]schema.Enrolled, d.fleet.Vehicles())
+	enrolled := make([]schema.Enrolled, d.fleet.Vehicles()+d.flags.canaries)
 	for i := range enrolled {
 		var err error
 		if enrolled[i], err = newVehicle(filepath.Join(w.state, "vehicles")); err != nil {

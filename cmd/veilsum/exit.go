@@ -6,12 +6,14 @@ import (
 	"github.com/veilsum/veilsum/cmd/internal/exit"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
+	"github.com/veilsum/veilsum/pipeline/canaryround"
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy/accountant"
+	"github.com/veilsum/veilsum/privacy/canary"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -53,6 +55,8 @@ var meanings = []meaning{
 	{storage.ErrLies, exitFailed, "do not use this store; storage/STORE.md lists servers that work"},
 	{auditor.ErrFlaw, exitVerify, "this object is not what its signer made, or what it claims does not follow from the others; nothing in this store is proven"},
 	{auditor.ErrNothing, exitFailed, "check --store and --owner; without --task every task that the owner signed is audited"},
+	{canary.ErrRefuted, exitVerify, "do not release what was audited, unless its noise was weakened on purpose; repeat it with --runs to tell a defect from chance"},
+	{canaryround.ErrConfig, exitUsage, ""},
 	{pipeline.ErrFork, exitVerify, "two ledgers exist, or one was rolled back: tell the privacy owner, and keep both; nothing was signed"},
 	{pipeline.ErrBudget, exitBudget, "nothing was reserved or opened; start a new BudgetScope only for new data, or stop here"},
 	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},

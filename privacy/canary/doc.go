@@ -3,7 +3,8 @@
 // at least, whatever its proof says. A bound above the claimed epsilon refutes
 // the claim; one below does not confirm it.
 //
-// The functions see counts only. How canaries are planted and guessed is the
-// business of the caller: each of m canaries is included by a fair coin, the
-// attacker may abstain, and guesses are scored after the release.
+// The method is in CANARY.md: [Coins] decide which of m canaries are included,
+// the caller plants them and scores each by what was released, [Guess] guesses
+// from the scores, and [Judge] compares the bounds with a claim. The bounds
+// themselves see counts only. Package pipeline/canaryround plays a whole round.
 package canary

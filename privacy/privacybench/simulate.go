@@ -1,6 +1,7 @@
 // Package privacybench measures what the encoding costs in accuracy, without
 // encryption: [SimulateMean] plays one round in the clear and compares the
-// decoded mean with the central Gaussian mechanism. It backs `veilsum bench`.
+// decoded mean with the central Gaussian mechanism; it backs `veilsum bench`.
+// [CanaryRound] plays a round of planted canaries, for `veilsum audit canary --clear`.
 // Nothing in it protects anybody.
 package privacybench
 
