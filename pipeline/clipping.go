@@ -75,7 +75,7 @@ func (r *Round) NextClippingNorm(c schema.Receipt) (schema.Real, error) {
 
 // ClippingNorm returns what the descriptor of a new round of an adaptive task must state: the
 // norm that follows from the newest committed round of an earlier epoch (of its lanes the lowest), and that round's
-// RoundID; the task's norm and zero if none is committed. Rounds that are void or still open
+// RoundID; the task's norm and zero if none is committed. Rounds that are void, still open or do not verify
 // are passed over. It returns ErrTask if a later epoch of the lane is open
 // already, whose norm must not follow from an older round than this one's. Without adaptive clipping both are zero.
 func (p *Plan) ClippingNorm(ctx context.Context, s storage.Store, n RoundName) (schema.Real, schema.RoundID, error) {
@@ -90,21 +90,30 @@ func (p *Plan) ClippingNorm(ctx context.Context, s storage.Store, n RoundName) (
 		return 0, schema.RoundID{}, err
 	}
 	for _, name := range names {
-		r, err := LoadDescriptor(ctx, s, p, name)
+		r, c, err := p.committed(ctx, s, name)
 		if err != nil {
 			return 0, schema.RoundID{}, err
 		}
-		c, err := LoadReceipt(ctx, s, r)
-		if errors.Is(err, storage.ErrNotExist) || err == nil && c.Status != schema.StatusCommitted {
-			continue
+		if r != nil {
+			norm, err := r.NextClippingNorm(c)
+			return norm, r.ID, err
 		}
-		if err != nil {
-			return 0, schema.RoundID{}, err
-		}
-		norm, err := r.NextClippingNorm(c)
-		return norm, r.ID, err
 	}
 	return p.Task.Privacy.ClippingNorm, schema.RoundID{}, nil
+}
+
+// committed returns a round with its receipt, nil if it is not committed. What does not verify is passed over: one
+// planted receipt must not stop the rounds after it.
+func (p *Plan) committed(ctx context.Context, s storage.Store, n RoundName) (*Round, schema.Receipt, error) {
+	r, err := LoadDescriptor(ctx, s, p, n)
+	var c schema.Receipt
+	if err == nil {
+		c, err = LoadReceipt(ctx, s, r)
+	}
+	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) || err == nil && c.Status != schema.StatusCommitted {
+		return nil, c, nil
+	}
+	return r, c, err
 }
 
 // reservedBefore returns the task's rounds of earlier epochs that the ledger charges, the newest
@@ -129,23 +138,35 @@ func (p *Plan) reservedBefore(ctx context.Context, s storage.Store, n RoundName)
 // newestOfLane refuses to open a round behind one of its lane.
 func (p *Plan) newestOfLane(ctx context.Context, s storage.Store, n RoundName) error {
 	prefix := fmt.Sprintf("tasks/%s/rounds/", n.Task)
-	for after := RoundPrefix(n) + "~"; ; { // '~' sorts behind all that a round's folder holds
-		found := ""
-		for info, err := range s.List(ctx, prefix, after) {
-			if err != nil {
-				return err
-			}
-			found = info.Key
-			break
-		}
-		if found == "" {
-			return nil
-		}
-		folder, _, _ := strings.Cut(found[len(prefix):], "/")
-		later := RoundName{Task: n.Task}
-		if _, err := fmt.Sscanf(folder, "%d-%d", &later.Epoch, &later.Lane); err == nil && later.Lane == n.Lane && later.Epoch > n.Epoch {
-			return fmt.Errorf("%w: round %s is open already: with adaptive clipping the rounds of a lane are opened in the order of their epochs", ErrTask, later)
+	for after := RoundPrefix(n) + "~"; ; { // '~' sorts behind all that a key may hold
+		folder, err := firstFolder(ctx, s, prefix, after)
+		if folder == "" || err != nil {
+			return err
 		}
 		after = prefix + folder + "/~"
+		later := RoundName{Task: n.Task}
+		if _, err := fmt.Sscanf(folder, "%d-%d", &later.Epoch, &later.Lane); err != nil || later.Lane != n.Lane || later.Epoch <= n.Epoch {
+			continue
+		}
+		_, err = LoadDescriptor(ctx, s, p, later)
+		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) {
+			continue // planted: it must not stop the rounds before it
+		}
+		if err == nil {
+			err = fmt.Errorf("%w: round %s is open already: with adaptive clipping the rounds of a lane are opened in the order of their epochs", ErrTask, later)
+		}
+		return err
 	}
+}
+
+// firstFolder returns the name below prefix of the first object behind after, "" if there is none.
+func firstFolder(ctx context.Context, s storage.Store, prefix, after string) (string, error) {
+	for info, err := range s.List(ctx, prefix, after) {
+		if err != nil {
+			return "", err
+		}
+		folder, _, _ := strings.Cut(info.Key[len(prefix):], "/")
+		return folder, nil
+	}
+	return "", nil
 }

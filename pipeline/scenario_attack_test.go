@@ -250,8 +250,8 @@ func (s *scene) plant(a args) {
 		raw, id, err := res.Encode(s.round)
 		s.put(pipeline.PartialKey(n, id), raw, err)
 	case "junk":
-		key := strings.ReplaceAll(a["key"], "ROUND/", pipeline.RoundPrefix(n))
-		s.put(strings.ReplaceAll(key, "LEDGER/", pipeline.LedgerPrefix(s.f.Task.Scope.ID())), []byte("junk"), nil)
+		folders := strings.NewReplacer("ROUND/", pipeline.RoundPrefix(n), "TASK/", "tasks/"+n.Task.String()+"/", "LEDGER/", pipeline.LedgerPrefix(s.f.Task.Scope.ID()))
+		s.put(folders.Replace(a["key"]), []byte("junk"), nil)
 	default:
 		s.t.Fatal("object=" + a["object"])
 	}
