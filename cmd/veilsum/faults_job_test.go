@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,8 +74,8 @@ func (o outcome) result() map[string]any {
 	return nil
 }
 
-// newJob makes a job with five vehicles, keys for epochs 1 to 3, and an update.
-func newJob(t *testing.T, dir string) *job {
+// newJob makes a job with five vehicles, keys for epochs 1 to 3, and an update; settings are for setup.sh.
+func newJob(t *testing.T, dir string, settings ...string) *job {
 	t.Helper()
 	program, err := built()
 	if err != nil {
@@ -108,7 +111,7 @@ func newJob(t *testing.T, dir string) *job {
 	j := &job{dir: dir, program: program}
 	j.env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "VEILSUM_STORE=file:store")
 	setup := exec.Command("sh", "setup.sh")
-	setup.Dir, setup.Env = dir, j.env
+	setup.Dir, setup.Env = dir, append(slices.Clone(j.env), settings...)
 	if out, err := setup.CombinedOutput(); err != nil {
 		t.Fatalf("setup.sh: %v: %s", err, out)
 	}
@@ -157,8 +160,8 @@ func (j *job) copy(t *testing.T, dir string) *job {
 			}
 			return nil
 		}
-		if info.Mode()&0o222 == 0 { // an object of the store
-			return os.Link(path, to)
+		if info.Mode()&0o222 == 0 && os.Link(path, to) == nil { // an object of the store
+			return nil
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -280,4 +283,32 @@ func (j *job) objects(t *testing.T, sub string) map[string]string {
 // temporary tells a file that nobody reads and the next process, or RemoveTemp, sweeps away.
 func temporary(path string) bool {
 	return strings.Contains(path, "/.tmp/") || strings.HasPrefix(filepath.Base(path), ".tmp-")
+}
+
+// wholeObjects finds objects of the store that are a part only: JSON that does not
+// parse, and contents that do not have the hash in their name. What else there is, reports, the
+// audit adds up again; temporary files are no objects.
+func (j *job) wholeObjects() error {
+	return filepath.WalkDir(filepath.Join(j.dir, "store"), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || temporary(path) {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(b)
+		name, kind, _ := strings.Cut(filepath.Base(path), ".")
+		switch kind {
+		case "json":
+			if !json.Valid(b) {
+				return fmt.Errorf("%s is a part: %d bytes", path, len(b))
+			}
+		case "vsp", "arrow":
+			if hex.EncodeToString(sum[:]) != name {
+				return fmt.Errorf("%s is a part: %d bytes", path, len(b))
+			}
+		}
+		return nil
+	})
 }

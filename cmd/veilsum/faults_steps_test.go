@@ -38,14 +38,33 @@ type ending struct {
 	Budget  string // without the ledger's hashes, which follow from random bytes
 }
 
-// faultSteps plays two rounds and stops before each step. The first member votes
-// and answers first, and no round can end without it. unchanged checks that nobody
-// wrote into what the steps start from.
-func faultSteps(t *testing.T) (steps []*faultStep, unchanged func()) {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+var sharedSteps struct {
+	once  sync.Once
+	steps []*faultStep
+}
+
+// faultSteps returns the steps; they are made once for all tests.
+func faultSteps(t *testing.T) []*faultStep {
+	t.Helper()
+	sharedSteps.once.Do(func() {
+		if _, err := built(); err != nil {
+			t.Fatal(err)
+		}
+		dir, err := filepath.EvalSymlinks(buildDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sharedSteps.steps = makeFaultSteps(t, dir)
+	})
+	if sharedSteps.steps == nil {
+		t.Fatal("another test could not make the steps")
 	}
+	return sharedSteps.steps
+}
+
+// makeFaultSteps plays two rounds and stops before each step. The first member votes
+// and answers first, and no round can end without it.
+func makeFaultSteps(t *testing.T, dir string) (steps []*faultStep) {
 	live := newJob(t, filepath.Join(dir, "live"))
 	stop := func(name, epoch, rest string, args ...string) *faultStep {
 		s := &faultStep{
@@ -97,11 +116,16 @@ func faultSteps(t *testing.T) (steps []*faultStep, unchanged func()) {
 	abandoned.void, abandoned.left = true, true
 	play("2", "propose")
 	stop("round abort", "2", "abort", first("2", "abort")...).void = true
-	return steps, seal(t, steps)
+	for _, s := range steps {
+		if err := s.prepare(s.from.copy(t, s.from.dir+"-plain")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return steps
 }
 
-// seal remembers what the steps start from and returns how to check it.
-func seal(t *testing.T, steps []*faultStep) (unchanged func()) {
+// sealSteps remembers what the steps start from and returns how to check that nobody wrote there.
+func sealSteps(t *testing.T, steps []*faultStep) (unchanged func()) {
 	before := make([]map[string]string, len(steps))
 	for i, s := range steps {
 		before[i] = s.from.objects(t, ".")

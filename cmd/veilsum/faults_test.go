@@ -40,7 +40,8 @@ func traced(t *testing.T) {
 // verified; what a step acknowledged stays. VEILSUM_SLOW=1 tries every call, otherwise some of each kind.
 func TestEachCall(t *testing.T) {
 	traced(t)
-	steps, unchanged := faultSteps(t)
+	steps := faultSteps(t)
+	unchanged := sealSteps(t, steps)
 	t.Run("steps", func(t *testing.T) {
 		for _, s := range steps {
 			t.Run(s.name, func(t *testing.T) { t.Parallel(); s.test(t) })
@@ -54,10 +55,6 @@ func (s *faultStep) test(t *testing.T) {
 	began := time.Now()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
-		t.Fatal(err)
-	}
-	j := s.from.copy(t, filepath.Join(dir, "plain"))
-	if err := s.prepare(j); err != nil {
 		t.Fatal(err)
 	}
 	calls := s.hit(t, filepath.Join(dir, "count"), faulttest.Fault{}).Calls
@@ -101,7 +98,7 @@ func (s *faultStep) choose(calls []faulttest.Call) (faults []faulttest.Fault) {
 		if slow() {
 			faults = append(faults, faulttest.Kill(n), faulttest.Fail(n, syscall.EIO))
 		}
-		if slow() && needsSpace(c) {
+		if slow() && c.NeedsSpace() {
 			faults = append(faults, faulttest.Fail(n, syscall.ENOSPC))
 		}
 		name := c.Name
@@ -117,7 +114,7 @@ func (s *faultStep) choose(calls []faulttest.Call) (faults []faulttest.Fault) {
 		all := byName[name]
 		pick := func(part, of int) int { return all[(2*part+1)*len(all)/(2*of)] }
 		faults = append(faults, faulttest.Kill(pick(i%2, 2)), faulttest.Fail(pick(1-i%2, 2), syscall.EIO))
-		if n := pick(0, 1); needsSpace(calls[n-1]) {
+		if n := pick(0, 1); calls[n-1].NeedsSpace() {
 			faults = append(faults, faulttest.Fail(n, syscall.ENOSPC))
 		}
 		if name == "writes" {
@@ -127,15 +124,12 @@ func (s *faultStep) choose(calls []faulttest.Call) (faults []faulttest.Fault) {
 	return faults
 }
 
-// needsSpace tells a call that a full disk refuses.
-func needsSpace(c faulttest.Call) bool { return c.Write && c.Name != "unlinkat" && c.Name != "flock" }
-
 // hit runs the step with a fault, checks how it fails, and how the round ends after it.
 func (s *faultStep) hit(t *testing.T, dir string, f faulttest.Fault) *faulttest.Result {
 	t.Helper()
 	j := s.from.copy(t, dir)
 	defer os.RemoveAll(dir)
-	r, err := faulttest.Run(faulttest.Command{Path: j.program, Args: append(slices.Clone(s.args), "--json"), Dir: j.dir, Env: j.env, Root: j.dir}, f)
+	r, err := faulttest.Run(j.command(s.args, "."), f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +152,11 @@ func (s *faultStep) hit(t *testing.T, dir string, f faulttest.Fault) *faulttest.
 		t.Errorf("%v, %v (exit status %d): %v", f, call, o.exit, err)
 	}
 	return r
+}
+
+// command is a step whose calls below the directory sub of the job are counted.
+func (j *job) command(args []string, sub string) faulttest.Command {
+	return faulttest.Command{Path: j.program, Args: append(slices.Clone(args), "--json"), Dir: j.dir, Env: j.env, Root: filepath.Join(j.dir, sub)}
 }
 
 // sane checks what a step said that met a fault: it failed and named the fault,

@@ -38,10 +38,14 @@ type Call struct {
 // String returns the call as "openat store/.tmp/…".
 func (c Call) String() string { return c.Name + " " + c.Path }
 
-// Fault is what happens to one call.
+// NeedsSpace tells a call that a full disk refuses.
+func (c Call) NeedsSpace() bool { return c.Write && c.Name != "unlinkat" && c.Name != "flock" }
+
+// Fault is what happens to one call, or from one on.
 type Fault struct {
 	At    int           // which call, from 1; 0 for none
 	Errno syscall.Errno // what it returns instead of being done; 0 kills the program, children and all, before it is done
+	Full  bool          // count only calls that need space, and fail all of them from At on
 }
 
 // Kill is the fault that ends the program in place of call n.
@@ -50,11 +54,24 @@ func Kill(n int) Fault { return Fault{At: n} }
 // Fail is the fault that lets call n fail. A close is done all the same: so does Linux.
 func Fail(n int, errno syscall.Errno) Fault { return Fault{At: n, Errno: errno} }
 
+// Full is a disk that gets full: the n-th call that needs space fails, and so do all such calls after it.
+func Full(n int) Fault { return Fault{At: n, Errno: syscall.ENOSPC, Full: true} }
+
+// hits tells whether the last of the calls fails; room is how many of them need space.
+func (f Fault) hits(calls []Call, room int) bool {
+	if f.Full {
+		return calls[len(calls)-1].NeedsSpace() && room >= f.At
+	}
+	return len(calls) == f.At
+}
+
 // String names the fault.
 func (f Fault) String() string {
 	switch {
 	case f.At == 0:
 		return "no fault"
+	case f.Full:
+		return fmt.Sprintf("a disk that is full after %d calls", f.At-1)
 	case f.Errno == 0:
 		return fmt.Sprintf("killed at call %d", f.At)
 	}
@@ -70,7 +87,7 @@ type Result struct {
 	Stderr string
 }
 
-// Hit returns the call that the fault hit; ok is false if the run ended before it.
+// Hit returns the call that a fault of one call hit; ok is false if the run ended before it.
 func (r *Result) Hit(f Fault) (c Call, ok bool) {
 	if f.At < 1 || f.At > len(r.Calls) {
 		return Call{}, false

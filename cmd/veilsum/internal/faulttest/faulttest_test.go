@@ -136,6 +136,22 @@ func TestFail(t *testing.T) {
 	}
 }
 
+// TestFull: on a full disk every later call that needs space fails, and others do not.
+func TestFull(t *testing.T) {
+	if err := faulttest.Available(); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	c := faulttest.Command{Path: "/bin/sh", Args: []string{"-c", "echo x >a; echo y >b; echo z >c; cat a"}, Dir: dir, Root: dir, Env: os.Environ()}
+	r, err := faulttest.Run(c, faulttest.Full(3)) // a is opened and written to
+	if err != nil || r.Stdout != "x\n" || strings.Count(r.Stderr, "No space left on device") != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if files, _ := filepath.Glob(dir + "/*"); len(files) != 1 {
+		t.Errorf("files %q", files)
+	}
+}
+
 // TestChildren: the calls of child processes count, and a kill leaves none of them.
 func TestChildren(t *testing.T) {
 	if err := faulttest.Available(); err != nil {

@@ -111,6 +111,7 @@ type tracer struct {
 	fault   Fault
 	pid     int
 	threads map[int]*thread
+	room    int // calls that need space
 	result  *Result
 }
 
@@ -207,7 +208,10 @@ func (t *tracer) atCall(tid int, th *thread) error {
 		return nil
 	}
 	t.result.Calls = append(t.result.Calls, call)
-	if len(t.result.Calls) != t.fault.At {
+	if call.NeedsSpace() {
+		t.room++
+	}
+	if !t.fault.hits(t.result.Calls, t.room) {
 		return nil
 	}
 	if t.fault.Errno == 0 {
