@@ -183,6 +183,9 @@ func (a *app) auditCanary(ctx context.Context, f *canaryFlags) error {
 			a.out.Progress(what, int64(done), int64(total))
 		}
 		v, err := a.canaryRun(ctx, f, r)
+		if err != nil && ctx.Err() != nil {
+			return withHint(err, "an audit does not resume: start it again, with another --out if there was one")
+		}
 		if err != nil {
 			return err
 		}

@@ -94,8 +94,18 @@ func (d *demoRun) vehiclesOnly(mean []float64, r *demoRound) []float64 {
 
 // canaryText says what the canaries showed.
 func canaryText(v *canary.Verdict) string {
-	return fmt.Sprintf("canaries   %d more vehicles, %d of %d guesses right: epsilon at least %.3f; ASSUMING a Gaussian trade-off at least %.3f (%g %% confidence each)\n",
-		v.Canaries, v.Correct, v.Guesses, v.OneRun, v.Tradeoff, 100*v.Confidence)
+	return fmt.Sprintf("canaries   %d more vehicles, %s\n", v.Canaries, canaryFound(v))
+}
+
+func canaryFound(v *canary.Verdict) string {
+	return fmt.Sprintf("%d of %d guesses right: epsilon at least %.3f; ASSUMING a Gaussian trade-off at least %.3f (%g %% confidence each)",
+		v.Correct, v.Guesses, v.OneRun, v.Tradeoff, 100*v.Confidence)
+}
+
+// canaryMeaning is the same for the page.
+func canaryMeaning(v *canary.Verdict) string {
+	return "More vehicles that learn nothing: by a coin each, their update was as long as the clipping norm in every round, or zero. Who was which was guessed from the opened means, " +
+		canaryFound(v) + "."
 }
 
 // judge guesses at a third of the canaries, against the epsilon that the ledger counts.

@@ -184,6 +184,9 @@ func (d *demoRun) page(r *demoResult) report.Data {
 		PostQuantum: true,
 		Bytes:       d.sizes(r), Seconds: r.Seconds, Parameters: d.parameters(), NotProtected: append([]string{fmt.Sprintf(d.data.unit, r.Vehicles)}, demoNotProtected...),
 	}
+	if r.Canaries != nil {
+		data.Parameters = append(data.Parameters, report.Parameter{Name: "canaries", Value: fmt.Sprint(r.Canaries.Canaries), Meaning: canaryMeaning(r.Canaries)})
+	}
 	for region := range d.fleet.Config().Regions {
 		data.Regions = append(data.Regions, string(rune('A'+region)))
 	}

@@ -338,6 +338,13 @@ func TestDemoCanaries(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(out, "state", "auditor", "coins.json")); err != nil {
 		t.Error(err)
 	}
+	page, err := os.ReadFile(filepath.Join(out, "report.html"))
+	if err != nil || !bytes.Contains(page, []byte("ASSUMING a Gaussian trade-off")) {
+		t.Errorf("the page does not tell of the canaries: %v", err)
+	}
+	if code, _, stderr := demoTest(t, "--out", filepath.Join(t.TempDir(), "demo"), "--canaries", "20", "--adaptive"); code != exitUsage || !strings.Contains(stderr, "exclude each other") {
+		t.Errorf("--canaries with --adaptive: exit status %d: %s", code, stderr)
+	}
 	for _, n := range []string{"11", "125", "-1"} {
 		if code, _, _ := demoTest(t, "--out", filepath.Join(t.TempDir(), "demo"), "--canaries", n); code != exitUsage {
 			t.Errorf("--canaries %s: exit status %d", n, code)

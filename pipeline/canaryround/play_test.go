@@ -42,6 +42,16 @@ func deviation(p *canaryround.Played) float64 {
 	return math.Sqrt(sum/float64(len(p.Released))) / p.NoiseMultiplier
 }
 
+// checkNoise wants a deviation of 1.01 to 1.02 (the sensitivity is rounded up) within 6
+// standard errors, 1/sqrt(2m) each: wrong once in 10^8 runs.
+func checkNoise(t *testing.T, p *canaryround.Played) {
+	t.Helper()
+	slack := 6 / math.Sqrt(2*float64(len(p.Released)))
+	if r := deviation(p); r < 1.01-slack || r > 1.02+slack {
+		t.Errorf("the noise is %.3f of what the task says", r)
+	}
+}
+
 // TestAuditClear is the audit of every change: 4000 canaries, 600 guesses. Right noise is refuted
 // with probability below 1e-9. Halved noise escapes the bound that assumes a Gaussian
 // trade-off once in a thousand runs (both from 300 simulated runs and a normal tail); it has
@@ -52,6 +62,7 @@ func TestAuditClear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkNoise(t, p)
 	v := judge(t, p, 600)
 	t.Logf("right noise: %+v", v)
 	if err := v.Err(); err != nil {
@@ -65,6 +76,7 @@ func TestAuditClear(t *testing.T) {
 		if p, err = c.PlayClear(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		checkNoise(t, p)
 		v = judge(t, p, 600)
 		t.Logf("halved noise: %+v", v)
 		if v.RefutedTradeoff && errors.Is(v.Err(), canary.ErrRefuted) {
@@ -77,10 +89,8 @@ func TestAuditClear(t *testing.T) {
 }
 
 // TestPlay plays canaries through every role. The noise that is opened is the
-// noise that is claimed: its deviation over z is 1.01 to 1.02 (the sensitivity is rounded up) within
-// 6 standard errors, 1/sqrt(2m) each, which fails once in 10^8 runs. Right noise is refuted with
-// probability 3e-8 (20,000 simulated runs, normal tail), a tenth of it always: nearly
-// every guess is then right.
+// noise that is claimed. Right noise is refuted with probability 3e-8 (20,000 simulated
+// runs, normal tail), a tenth of it always: nearly every guess is then right.
 func TestPlay(t *testing.T) {
 	for _, scale := range []float64{1, 0.1} {
 		t.Run(fmt.Sprint(scale), func(t *testing.T) {
@@ -90,9 +100,7 @@ func TestPlay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := deviation(p); math.Abs(r-1.01) > 6/math.Sqrt(600)+0.01 {
-				t.Errorf("the noise is %.3f of what the task says", r)
-			}
+			checkNoise(t, p)
 			v := judge(t, p, 240)
 			t.Logf("deviation %.3f, %+v", deviation(p), v)
 			if refuted := errors.Is(v.Err(), canary.ErrRefuted); refuted != (scale < 1) {
@@ -126,6 +134,7 @@ func TestAuditRate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			checkNoise(t, p)
 			v := judge(t, p, 400)
 			t.Logf("noise scale %g: %d of 400 right, epsilon at least %.3f, assuming a Gaussian trade-off %.3f", scale, v.Correct, v.OneRun, v.Tradeoff)
 			oneRun, tradeoff = oneRun+count(v.RefutedOneRun), tradeoff+count(v.RefutedTradeoff)
@@ -152,6 +161,7 @@ func TestAuditSealed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		checkNoise(t, p)
 		v := judge(t, p, 400)
 		t.Logf("noise scale %g: %+v", scale, v)
 		if v.RefutedTradeoff != (scale < 1) || v.RefutedOneRun && scale == 1 {
