@@ -47,15 +47,15 @@ the claim proves nothing: it is one attack, which was not good enough.
 
 --weaken 0.5 shows the audit at work: it signs a task with half the noise that the
 claim needs, and must end with status 5. With the defaults the bound with the
-assumption finds that in all but 2 of 10^7 runs and the other in 96 of 100; right noise is
-refuted in 4 of 10^6 (privacy/canary/CANARY.md). Fewer canaries find less: try them with --weaken.
+assumption finds that in all but 2 of 10^7 runs and the other in 95 of 100; right noise is
+refuted in 6 of 10^6 (privacy/canary/CANARY.md). Fewer canaries find less: try them with --weaken.
 
 --clear leaves out sealing, boxes, signatures, committee, store and ledger, and keeps
 what the claim rests on: encoder, every vehicle's own noise, sum modulo Q, decoding.
 
-20,000 canaries need 1.5 minutes of processor time and 1.1 GB for the store, with --clear 13
-seconds; both grow with the square. The store is in memory, or with --out in
-OUT/store, which "veilsum audit" then verifies; OUT/state/auditor has the coins.`
+20,000 canaries need 1.5 minutes of processor time and 2 GB of memory, or with --out 1 GB on disk; with
+--clear 13 seconds and hardly any memory. All of it grows with the square. With --out the store is
+OUT/store, which "veilsum audit" then verifies, and OUT/state/auditor/coins.json has the coins.`
 
 func (a *app) auditCanaryCommand() *cobra.Command {
 	f := &canaryFlags{}
