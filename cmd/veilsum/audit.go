@@ -46,7 +46,7 @@ func (a *app) auditCommand() *cobra.Command {
 	c.Flags().StringVar(&f.statement, "statement", "", "write the privacy statement as JSON to this file")
 	c.Flags().StringVar(&f.table, "table", "", "write a table with a row for each round, as an Arrow file")
 	c.Flags().BoolVar(&f.force, "force", false, "overwrite the files")
-	c.AddCommand(a.auditCanaryCommand())
+	c.AddCommand(a.auditCanaryCommand(), a.auditConfigCommand())
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/veilsum/veilsum/cmd/internal/exit"
+	"github.com/veilsum/veilsum/cmd/veilsum/internal/peers"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/canaryround"
@@ -54,6 +55,7 @@ var meanings = []meaning{
 	{pipeline.ErrFormat, exitFailed, "use the veilsum that made this store, or a newer one; nothing was read or written"},
 	{storage.ErrLies, exitFailed, "do not use this store; storage/STORE.md lists servers that work"},
 	{auditor.ErrFlaw, exitVerify, "this object is not what its signer made, or what it claims does not follow from the others; nothing in this store is proven"},
+	{peers.ErrClaim, exitVerify, "whoever relies on the claim is not protected as promised; the reasons say which argument to change"},
 	{auditor.ErrNothing, exitFailed, "check --store and --owner; without --task every task that the owner signed is audited"},
 	{canary.ErrRefuted, exitVerify, "do not release what was audited, unless its noise was weakened on purpose; repeat it with --runs to tell a defect from chance"},
 	{canaryround.ErrConfig, exitUsage, ""},

@@ -40,6 +40,7 @@ type leaf struct {
 const (
 	maxLeaves   = 1024
 	maxRho      = 1e8
+	minLaplace  = 1e-3 // the grid would grow without bound, and the answer is near the pure epsilon
 	maxComposed = 1 << 32
 )
 
@@ -216,6 +217,11 @@ func (p *PLD) bounds(delta float64, both bool) (lower, upper float64, err error)
 	}
 	if delta < 1e-200 {
 		return 0, 0, fmt.Errorf("%w: delta is %g, want at least 1e-200 here", ErrUnsupported, delta)
+	}
+	for _, l := range p.leaves {
+		if l.event.Type == Laplace && l.event.NoiseMultiplier < minLaplace {
+			return 0, 0, fmt.Errorf("%w: a laplace of noise_multiplier %g, want at least %g here", ErrUnsupported, l.event.NoiseMultiplier, minLaplace)
+		}
 	}
 	dirs, distinct, err := p.directions(delta)
 	if err != nil {

@@ -274,3 +274,23 @@ func TestUnsupported(t *testing.T) {
 		t.Errorf("unknown relation: %v", err)
 	}
 }
+
+// TestPLDOfHopelessLaplace: noise so small that a grid would take minutes is
+// refused at once; the pure epsilon, which it is near, still has a formula.
+func TestPLDOfHopelessLaplace(t *testing.T) {
+	e := accountant.Repeat(accountant.Event{Type: accountant.Laplace, NoiseMultiplier: 2e-6}, 1000)
+	p, err := accountant.NewPLD(accountant.ReplaceOne)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Compose(e, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.Bounds(1e-6); !errors.Is(err, accountant.ErrUnsupported) {
+		t.Errorf("bounds: %v", err)
+	}
+	g, err := accountant.AccountTight([]accountant.Event{e}, 1e-6, accountant.ReplaceOne)
+	if err != nil || math.Abs(g.Epsilon-1e9) > 1e3 {
+		t.Errorf("%+v %v, want nearly 1e9", g, err)
+	}
+}
