@@ -13,8 +13,12 @@ import (
 
 var _ storage.Streamer = (*Store)(nil)
 
-// streamBuffer is all of a stream that is in memory: one TLS record.
-const streamBuffer = 16 << 10
+// A stream is in memory through one buffer: a small one as long as bytes come slowly, so that thousands of slow
+// streams take little, then one of the size of a TLS record.
+const (
+	slowBuffer   = 2 << 10
+	streamBuffer = 16 << 10
+)
 
 var streamBuffers = sync.Pool{New: func() any { return new([streamBuffer]byte) }}
 
@@ -39,13 +43,12 @@ func (s *Store) PutOnceFrom(ctx context.Context, key string, size int64, sum [sh
 }
 
 func stream(ctx context.Context, w io.Writer, c *storage.Checker) error {
-	buf := streamBuffers.Get().(*[streamBuffer]byte)
-	defer streamBuffers.Put(buf)
+	buf := make([]byte, slowBuffer)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := c.Read(buf[:])
+		n, err := c.Read(buf)
 		if _, failed := w.Write(buf[:n]); failed != nil {
 			return failed
 		}
@@ -54,6 +57,11 @@ func stream(ctx context.Context, w io.Writer, c *storage.Checker) error {
 		}
 		if err != nil {
 			return err
+		}
+		if n == slowBuffer && len(buf) == slowBuffer { // more has been waiting
+			large := streamBuffers.Get().(*[streamBuffer]byte)
+			defer streamBuffers.Put(large)
+			buf = large[:]
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,7 +43,9 @@ type Config struct {
 	// MinRate is the slowest link, bytes a second, on which a request is not given up. Default 100:
 	// half of a satellite link of 2.4 kbps.
 	MinRate int
-	Tries   int           // of one request; default 6
+	Tries   int // of one request; default 6
+	// Dial opens connections, for links that need more than the system's own way; nil: net.Dialer.
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	Backoff time.Duration // before the second try, doubled up to MaxBackoff; default 1 s
 }
 
@@ -121,6 +124,7 @@ func Open(c Config) (*Store, error) {
 func (s *Store) transport() *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         s.config.Dial,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: s.config.RootCAs},
 		TLSHandshakeTimeout: s.allow(handshakeBytes),
 		IdleConnTimeout:     2 * time.Minute,
