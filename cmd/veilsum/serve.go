@@ -32,6 +32,7 @@ type serveFlags struct {
 	drain      time.Duration
 	memory     int64
 	verbose    bool
+	presign    bool
 	limits     gateway.Limits
 }
 
@@ -69,6 +70,7 @@ func (a *app) serveCommand() *cobra.Command {
 	flags.DurationVar(&f.drain, "drain", 30*time.Second, "time for uploads under way when stopping")
 	flags.Int64Var(&f.memory, "memory", 192, "MiB above which the garbage collector works harder; GOMEMLIMIT goes before")
 	flags.BoolVar(&f.verbose, "verbose", false, "log challenges and health checks too")
+	flags.BoolVar(&f.presign, "presign", false, "let vehicles put pieces straight into an S3 store, by presigned URLs")
 	f.registerLimits(c)
 	return c
 }
@@ -96,7 +98,7 @@ func (f *serveFlags) config(a *app) (gateway.Config, error) {
 	if err != nil {
 		return gateway.Config{}, err
 	}
-	c := gateway.Config{Store: s, Owner: owner, Limits: f.limits, Log: f.logger(a)}
+	c := gateway.Config{Store: s, Owner: owner, Limits: f.limits, Presign: f.presign, Log: f.logger(a)}
 	if len(f.tasks) == 1 && f.tasks[0] == "all" {
 		return c, nil
 	}

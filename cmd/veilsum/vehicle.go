@@ -70,6 +70,7 @@ type clientFlags struct {
 	model    string
 	noUpload bool
 	ca       string
+	buckets  []string
 }
 
 func (a *app) clientCommand() *cobra.Command {
@@ -99,6 +100,7 @@ func (f *clientFlags) register(c *cobra.Command) *cobra.Command {
 	f.taskFlags.register(c)
 	c.Flags().StringVar(&f.state, "state", "", "the vehicle's directory")
 	c.Flags().StringVar(&f.ca, "ca", "", "certificates (PEM) that vouch for a gateway, --store https://HOST:PORT; default the system's")
+	c.Flags().StringArrayVar(&f.buckets, "bucket", nil, "HOST:PORT of the gateway's S3 store, to which pieces may go straight (\"veilsum serve --presign\")")
 	must(c.MarkFlagRequired("state"))
 	return c
 }

@@ -30,7 +30,7 @@ func (f *clientFlags) open(ctx context.Context, a *app) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := remote.Open(remote.Config{URL: f.store, Vehicle: vehicle.ID, Key: vehicle.Key, RootCAs: roots})
+	s, err := remote.Open(remote.Config{URL: f.store, Vehicle: vehicle.ID, Key: vehicle.Key, RootCAs: roots, Buckets: f.buckets})
 	if err != nil {
 		return nil, &usageError{Err: err, Hint: "--store https://HOST:PORT"}
 	}

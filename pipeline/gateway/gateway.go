@@ -38,8 +38,11 @@ type Config struct {
 	Tasks []schema.TaskID  // that are served; nil: all that the owner signed
 	// Names are the hosts by which vehicles reach this gateway, as in their URLs, without ports. A
 	// login for another name is refused. Required.
-	Names   []string
-	Limits  Limits
+	Names  []string
+	Limits Limits
+	// Presign lets vehicles put pieces straight into the store, which must be a storage.Presigner. The
+	// gateway then reads every piece back before a report commits.
+	Presign bool
 	Log     *slog.Logger      // one line for each request, without payload, tokens and addresses; default none
 	Observe func(Observation) // is told of each request when it ends; for metrics
 	Now     func() time.Time  // default time.Now; for the expiry of keys, challenges and tokens
@@ -47,7 +50,7 @@ type Config struct {
 
 // Observation is one request, for metrics. All strings are from small sets.
 type Observation struct {
-	Route    string // "challenge", "login", "object", "announce", "piece", "header", "health" or "none"
+	Route    string // "challenge", "login", "object", "announce", "piece", "presign", "header", "health" or "none"
 	Status   int
 	Code     string // of a refusal, "" of a success
 	Bytes    int64  // of the request's body that were read
@@ -80,6 +83,9 @@ type Gateway struct {
 func New(c Config) (*Gateway, error) {
 	if c.Store == nil || c.Owner.IsZero() || len(c.Names) == 0 {
 		return nil, errors.New("gateway: store, owner and names are required")
+	}
+	if _, ok := c.Store.(storage.Presigner); c.Presign && !ok {
+		return nil, errors.New("gateway: the store cannot presign")
 	}
 	limits, err := c.Limits.complete()
 	if err != nil {
@@ -242,6 +248,10 @@ func (g *Gateway) routeReport(x *exchange, rest string) (handler, error) {
 		j, err := strconv.Atoi(parts[2])
 		if err == nil && strconv.Itoa(j) == parts[2] {
 			x.route = "piece"
+			if g.config.Presign && x.request.Method == http.MethodPost {
+				x.route = "presign"
+				return func(x *exchange) error { return g.presign(x, id, j) }, nil
+			}
 			return func(x *exchange) error { return g.piece(x, id, j) }, x.only(http.MethodPut)
 		}
 	}

@@ -93,6 +93,9 @@ func (g *Gateway) commit(ctx context.Context, u *upload, body []byte) (storage.O
 		return 0, unavailable(nil, "another request commits a report of this vehicle")
 	}
 	defer g.committing.leave(u.vehicle)
+	if err := g.arrived(ctx, u); err != nil {
+		return 0, err
+	}
 	if missing := u.with(absent); len(missing) > 0 {
 		return 0, refuse(wire.CodeIncomplete, "pieces %d to %d are missing; announce again", missing[0][0], missing[0][1])
 	}

@@ -35,7 +35,7 @@ func (g *Gateway) announce(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	m := wire.Missing{Report: u.id, Committed: committed, Pieces: [][2]int{}}
+	m := wire.Missing{Report: u.id, Committed: committed, Pieces: [][2]int{}, Presign: g.config.Presign}
 	if !committed {
 		u = g.uploads.add(u)
 		u.seen(sizes)

@@ -43,6 +43,9 @@ type Config struct {
 	// MinRate is the slowest link, bytes a second, on which a request is not given up. Default 100:
 	// half of a satellite link of 2.4 kbps.
 	MinRate int
+	// Buckets are the hosts (HOST or HOST:PORT, as in their URLs) of stores to which a piece may be put straight if the
+	// gateway offers it. Empty: every piece goes through the gateway. RootCAs vouch for them too.
+	Buckets []string
 	Tries   int // of one request; default 6
 	// Dial opens connections, for links that need more than the system's own way; nil: net.Dialer.
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
@@ -72,6 +75,7 @@ type Store struct {
 	config Config
 	base   *url.URL
 	http   *http.Client
+	bucket *http.Client // for presigned URLs: no token ever goes there
 
 	mu       sync.Mutex
 	sessions map[pipeline.RoundName]*session
@@ -85,6 +89,7 @@ type session struct {
 	mu       sync.Mutex
 	round    schema.RoundID
 	token    string
+	presign  bool                       // the gateway offers URLs of its store
 	announce map[schema.ReportID][]byte // what to announce again if the gateway forgot it
 }
 
@@ -117,15 +122,20 @@ func Open(c Config) (*Store, error) {
 	}
 	u.Path = ""
 	s := &Store{config: c, base: u, sessions: map[pipeline.RoundName]*session{}}
-	s.http = &http.Client{Transport: s.transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	s.http, s.bucket = s.client(tls.VersionTLS13), s.client(tls.VersionTLS12)
 	return s, nil
 }
 
-func (s *Store) transport() *http.Transport {
+// client never follows a redirection.
+func (s *Store) client(tlsVersion uint16) *http.Client {
+	return &http.Client{Transport: s.transport(tlsVersion), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func (s *Store) transport(tlsVersion uint16) *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         s.config.Dial,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: s.config.RootCAs},
+		TLSClientConfig:     &tls.Config{MinVersion: tlsVersion, RootCAs: s.config.RootCAs},
 		TLSHandshakeTimeout: s.allow(handshakeBytes),
 		IdleConnTimeout:     2 * time.Minute,
 		ForceAttemptHTTP2:   true,
@@ -156,7 +166,10 @@ func (s *Store) allow(n int64) time.Duration {
 func (s *Store) String() string { return s.base.String() }
 
 // Close ends idle connections.
-func (s *Store) Close() { s.http.CloseIdleConnections() }
+func (s *Store) Close() {
+	s.http.CloseIdleConnections()
+	s.bucket.CloseIdleConnections()
+}
 
 // session returns the round's session, new if there is none.
 func (s *Store) session(n pipeline.RoundName) *session {
@@ -222,6 +235,9 @@ func (s *Store) Announce(ctx context.Context, head []byte, pieces []schema.Diges
 	if err != nil {
 		return nil, false, err
 	}
+	x.mu.Lock()
+	x.presign = m.Presign
+	x.mu.Unlock()
 	missing, err := flatten(m.Pieces, len(pieces))
 	if err != nil || m.Report != rep.ID {
 		return nil, false, errors.Join(errors.New("remote: the gateway answers for another report"), err)

@@ -118,8 +118,9 @@ type Token struct {
 // Missing is the answer to an announcement: what the gateway still lacks.
 type Missing struct {
 	Report    schema.ReportID `json:"report_id"`
-	Committed bool            `json:"committed"` // the header object is there: nothing is missing
-	Pieces    [][2]int        `json:"pieces"`    // first and last index of each run of missing pieces, ascending
+	Committed bool            `json:"committed"`         // the header object is there: nothing is missing
+	Pieces    [][2]int        `json:"pieces"`            // first and last index of each run of missing pieces, ascending
+	Presign   bool            `json:"presign,omitempty"` // POST to a piece gives a [Location]
 }
 
 // Stored is the answer to a PUT.
@@ -127,14 +128,11 @@ type Stored struct {
 	Outcome string `json:"outcome"` // "created" (201) or "identical" (200)
 }
 
-// Location is the answer to a PUT that asked for a presigned URL.
+// Location is the answer to a POST to a piece: a presigned URL. It is a credential.
 type Location struct {
-	URL    string            `json:"url"`    // where the same body is to be put
+	URL    string            `json:"url"`    // where the piece may be put instead
 	Header map[string]string `json:"header"` // that have to be sent with it, exactly
 }
-
-// HeaderPresign asks for a [Location] instead of sending the body ("1").
-const HeaderPresign = "Veilsum-Presign"
 
 // HeaderDigest carries the SHA-256 of a body, as RFC 9530 has it.
 const HeaderDigest = "Content-Digest"
