@@ -53,7 +53,7 @@ refuted in 6 of 10^6 (privacy/canary/CANARY.md). Fewer canaries find less: try t
 --clear leaves out sealing, boxes, signatures, committee, store and ledger, and keeps
 what the claim rests on: encoder, every vehicle's own noise, sum modulo Q, decoding.
 
-20,000 canaries need 1.5 minutes of processor time and 2 GB of memory, or with --out 1 GB on disk; with
+20,000 canaries need two minutes of processor time and 2.4 GB of memory, or with --out 1 GB on disk; with
 --clear 13 seconds and hardly any memory. All of it grows with the square. With --out the store is
 OUT/store, which "veilsum audit" then verifies, and OUT/state/auditor/coins.json has the coins.`
 
