@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/veilsum/veilsum/schema"
@@ -17,6 +18,16 @@ type RoundName struct {
 // String returns "epoch-lane", as in object names.
 func (n RoundName) String() string { return fmt.Sprintf("%012d-%d", n.Epoch, n.Lane) }
 
+// ParseRoundName reads what String returned, for a round of the task.
+func ParseRoundName(task schema.TaskID, text string) (n RoundName, ok bool) {
+	n.Task = task
+	epoch, lane, _ := strings.Cut(text, "-")
+	e, err := strconv.ParseUint(epoch, 10, 64)
+	l, err2 := strconv.ParseUint(lane, 10, 32)
+	n.Epoch, n.Lane = e, uint32(l)
+	return n, err == nil && err2 == nil && n.String() == text
+}
+
 // The names of objects in a store; FORMAT.md lists them. Every object is
 // created once and never changed.
 
@@ -28,9 +39,14 @@ func ModelKey(id schema.TaskID, hash schema.Digest) string {
 	return "tasks/" + id.String() + "/models/" + hash.String()
 }
 
+// RoundKeysPrefix is the folder of decryptor k's round keys.
+func RoundKeysPrefix(id schema.TaskID, k int) string {
+	return fmt.Sprintf("tasks/%s/keys/%d/", id, k)
+}
+
 // RoundKeyKey is where decryptor k's signed round key lies.
 func RoundKeyKey(n RoundName, k int) string {
-	return fmt.Sprintf("tasks/%s/keys/%d/%s.json", n.Task, k, n)
+	return RoundKeysPrefix(n.Task, k) + n.String() + ".json"
 }
 
 // SnapshotKey is where an enrollment snapshot lies.
@@ -87,9 +103,12 @@ func CandidatesKey(n RoundName, id schema.Digest) string {
 	return CandidatesPrefix(n) + id.String() + ".json"
 }
 
+// ChecksPrefix is the folder of all checks of a round.
+func ChecksPrefix(n RoundName) string { return RoundPrefix(n) + "checks/" }
+
 // CheckKey is where decryptor k's check of a candidate list lies.
 func CheckKey(n RoundName, candidates schema.Digest, k int) string {
-	return fmt.Sprintf("%schecks/%s/%d.json", RoundPrefix(n), candidates, k)
+	return fmt.Sprintf("%s%s/%d.json", ChecksPrefix(n), candidates, k)
 }
 
 // ManifestsPrefix is the folder of manifests.

@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
@@ -49,6 +51,19 @@ func openLedger(ctx context.Context, s storage.Store, scope schema.Scope, owner 
 	}
 	l.log = log
 	return l, l.checkRenewals()
+}
+
+// Sync reads and verifies what was appended since; what was read before stays as it was.
+func (l *Ledger) Sync(ctx context.Context) error {
+	if err := l.log.Sync(ctx); err != nil {
+		return ledgerError(err)
+	}
+	return l.checkRenewals()
+}
+
+// Tasks returns the tasks that have an entry in the ledger, or that it was opened for, in no order.
+func (l *Ledger) Tasks() []schema.TaskID {
+	return slices.Collect(maps.Keys(l.plans))
 }
 
 // plan returns a task of this scope.

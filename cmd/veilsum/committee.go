@@ -20,12 +20,13 @@ import (
 )
 
 func (a *app) committeeCommand() *cobra.Command {
-	return noun("committee", "One decryptor's side of a round", a.committeeInitCommand(), a.committeeCheckCommand(), a.committeeVoteCommand(), a.committeeAnswerCommand(), a.committeeEraseCommand(), a.committeeHandoverCommand())
+	return noun("committee", "One decryptor's side of a round", a.committeeInitCommand(), a.committeeCheckCommand(), a.committeeVoteCommand(), a.committeeAnswerCommand(),
+		a.committeeStatusCommand(), a.committeeEraseCommand(), a.committeeHandoverCommand())
 }
 
 type initFlags struct {
 	taskFlags
-	state  string
+	stateFlags
 	epochs string
 	expire time.Duration
 
@@ -34,19 +35,19 @@ type initFlags struct {
 
 func (a *app) committeeInitCommand() *cobra.Command {
 	f := &initFlags{}
-	c := f.register(verb("init", "Make a decryptor's identity, or publish its round keys", `Without --epochs: makes the decryptor's signing key in --state, if there is
-none, and prints the public key for the task file. With --epochs: makes the
+	c := f.taskFlags.register(verb("init", "Make a decryptor's identity, or publish its round keys", `Without --epochs: makes the decryptor's signing key in --state, if there is
+none, and prints the public key for the task file; --recipient or
+--passphrase-file encrypts it. With --epochs: makes the
 round keys of these epochs, in all lanes, and publishes them. Repeating it
 publishes the same keys. The directory must be on durable storage and must
 never be restored from a backup: a decryptor that forgot its vote counts as malicious.`,
 		`  veilsum committee init --state d0
   veilsum committee init --state d0 --epochs 1-20 --expires 720h --store file:./store --task $TASK --owner owner.pub`,
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.committeeInit(ctx, f) }))
-	c.Flags().StringVar(&f.state, "state", "", "the decryptor's directory")
+	f.stateFlags.register(c)
 	c.Flags().StringVar(&f.epochs, "epochs", "", "epochs to make round keys for, as FIRST-LAST")
 	c.Flags().DurationVar(&f.expire, "expires", 30*24*time.Hour, "life of the round keys; then they are erased")
 	recipientFlag(c, &f.recipients)
-	must(c.MarkFlagRequired("state"))
 	return c
 }
 
@@ -99,13 +100,16 @@ func parseEpochs(s string) (first, last uint64, err error) {
 }
 
 func (a *app) publishKeys(ctx context.Context, f *initFlags, first, last uint64) error {
-	d, closeState, err := a.openMember(f.state, &f.taskFlags)
+	d, closeState, err := a.openMember(&f.stateFlags, &f.taskFlags)
 	if err != nil {
 		return err
 	}
 	defer closeState()
 	o, err := f.open(ctx)
 	if err != nil {
+		return err
+	}
+	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
 		return err
 	}
 	n, err := d.PublishKeys(ctx, o.store, o.id, first, last, time.Now().Add(f.expire))
@@ -130,67 +134,33 @@ func (r keysResult) Text() string {
 	return fmt.Sprintf("decryptor %d: %d round keys published\n", r.Index, r.Keys)
 }
 
-func (a *app) openDecryptor(path string, owner schema.PublicKey) (*decryptor.Decryptor, func(), error) {
-	key, err := a.readKey(filepath.Join(path, identityFile))
-	if err != nil {
-		return nil, nil, withHint(err, `"veilsum committee init --state DIR" makes a decryptor`)
-	}
-	dir, err := state.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	d, err := decryptor.New(decryptor.Config{State: dir, Key: key, Owner: owner})
-	if err != nil {
-		dir.Close()
-		return nil, nil, err
-	}
-	return d, func() { dir.Close() }, nil
-}
-
-// openMember opens a decryptor and first erases what has expired: that must
-// depend on nothing but this directory and this clock.
-func (a *app) openMember(path string, f *taskFlags) (*decryptor.Decryptor, func(), error) {
-	_, owner, err := f.ids()
-	if err != nil {
-		return nil, nil, err
-	}
-	d, closeState, err := a.openDecryptor(path, owner)
-	if err != nil {
-		return nil, nil, err
-	}
-	n, err := d.Erase()
-	if err != nil {
-		a.out.Warn("%v", err)
-	}
-	if n > 0 {
-		a.out.Info("erased %d expired round keys", n)
-	}
-	return d, closeState, nil
-}
-
 // memberFlags name a decryptor and a round.
 type memberFlags struct {
 	roundFlags
-	state      string
+	stateFlags
+	string
 	candidates string
 }
 
 func (f *memberFlags) register(c *cobra.Command) *cobra.Command {
 	f.roundFlags.register(c)
-	c.Flags().StringVar(&f.state, "state", "", "the decryptor's directory")
-	must(c.MarkFlagRequired("state"))
+	f.stateFlags.register(c)
 	return c
 }
 
-// member opens everything a step of a decryptor needs, and erases expired keys first.
+// member opens everything a step of a decryptor needs. It erases expired keys first, and goes
+// on only if nothing was restored from a backup.
 func (a *app) member(ctx context.Context, f *memberFlags, step func(*decryptor.Decryptor, *opened, *pipeline.Round) error) error {
-	d, closeState, err := a.openMember(f.state, &f.taskFlags)
+	d, closeState, err := a.openMember(&f.stateFlags, &f.taskFlags)
 	if err != nil {
 		return err
 	}
 	defer closeState()
 	o, r, err := f.round(ctx)
 	if err != nil {
+		return err
+	}
+	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
 		return err
 	}
 	return step(d, o, r)
@@ -330,19 +300,15 @@ func (r answerResult) Text() string {
 func (a *app) committeeEraseCommand() *cobra.Command {
 	var path string
 	c := verb("erase", "Destroy the round keys that have expired", `Destroys keys and seeds of every round whose key has expired by this machine's
-clock. It needs no store: run it from cron, so that a store or a collector that
+clock. It needs no store and no key: run it from cron, so that a store or a collector that
 goes silent cannot keep keys alive. Every other committee command does it first, too.`,
 		"  veilsum committee erase --state d0", cobra.NoArgs, func(context.Context, []string) error {
-			key, err := a.readKey(filepath.Join(path, identityFile))
+			dir, err := state.Open(path)
 			if err != nil {
 				return err
 			}
-			d, closeState, err := a.openDecryptor(path, schema.NewPublicKey(key)) // erasing asks no owner
-			if err != nil {
-				return err
-			}
-			defer closeState()
-			n, err := d.Erase()
+			defer dir.Close()
+			n, err := decryptor.Erase(dir, time.Now)
 			a.out.Result(eraseResult{n})
 			return err
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
+	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy/accountant"
@@ -73,6 +74,8 @@ var meanings = []meaning{
 	{decryptor.ErrManifest, exitVerify, "this decryptor will not vote for any proposed list; the collector should propose one without the reports it refused"},
 	{decryptor.ErrHandedOver, exitFailed, "rounds that it voted in are still answered; new ones belong to the task that \"veilsum task renew\" made"},
 	{decryptor.ErrForked, exitVerify, "two descriptors exist for one round: tell the privacy owner; this decryptor keeps to the first"},
+	{decryptor.ErrRestored, exitFailed, "a decryptor that forgot what it signed counts as malicious and must not go on: tell the privacy owner, who renews the committee; if --record was left out or mistyped, pass the directory that this decryptor always used"},
+	{record.ErrDamaged, exitFailed, "the record cannot be trusted, and without it this decryptor counts as malicious: tell the privacy owner, who renews the committee"},
 	{decryptor.ErrStale, exitVerify, "open the round with the newest snapshot of \"veilsum fleet list\""},
 	{decryptor.ErrNoKey, exitFailed, "round keys exist from \"committee init --epochs\" until they expire or have answered"},
 	{collector.ErrVoted, exitNotReady, `"veilsum round collect" ends the round once enough decryptors have answered`},

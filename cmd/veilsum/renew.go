@@ -16,13 +16,13 @@ import (
 
 type handoverFlags struct {
 	taskFlags
-	state string
-	size  int64
+	stateFlags
+	size int64
 }
 
 func (a *app) committeeHandoverCommand() *cobra.Command {
 	f := &handoverFlags{}
-	c := f.register(verb("handover", "Vote no more, so that the committee can be replaced", `Ends this decryptor's part in the task's committee for good, in all tasks of
+	c := f.taskFlags.register(verb("handover", "Vote no more, so that the committee can be replaced", `Ends this decryptor's part in the task's committee for good, in all tasks of
 the BudgetScope: it casts no new vote with this committee, and signs which
 checkpoint of the ledger holds all that it voted for. Rounds that it voted in
 are still answered. When n_c - t + f + 1 members (3 of 4 by default) have
@@ -30,9 +30,8 @@ handed over at one checkpoint, "veilsum task renew" makes a task with another
 committee. If they named different ones, run this again: it takes the largest.`,
 		"  veilsum committee handover --state d0 --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return a.committeeHandover(ctx, f) }))
-	c.Flags().StringVar(&f.state, "state", "", "the decryptor's directory")
+	f.stateFlags.register(c)
 	c.Flags().Int64Var(&f.size, "size", 0, "entries of the ledger to hand over at; default the most that another member named, or all")
-	must(c.MarkFlagRequired("state"))
 	return c
 }
 
@@ -40,13 +39,16 @@ func (a *app) committeeHandover(ctx context.Context, f *handoverFlags) error {
 	if f.size < 0 {
 		return usage("--size %d: want a number of entries", f.size)
 	}
-	d, closeState, err := a.openMember(f.state, &f.taskFlags)
+	d, closeState, err := a.openMember(&f.stateFlags, &f.taskFlags)
 	if err != nil {
 		return err
 	}
 	defer closeState()
 	o, err := f.open(ctx)
 	if err != nil {
+		return err
+	}
+	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
 		return err
 	}
 	h, err := d.Handover(ctx, o.store, o.plan, f.size)

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/secagg"
 	"github.com/veilsum/veilsum/storage"
@@ -107,9 +108,11 @@ func (d *Decryptor) open(r *pipeline.Round) (int, *roundFile, error) {
 		f.erase()
 	}
 	if fresh || expired {
-		return k, f, d.save(r.Name, f)
+		if err := d.save(r.Name, f); err != nil {
+			return 0, nil, err
+		}
 	}
-	return k, f, nil
+	return k, f, d.note(record.Entry{Kind: record.Accept, Round: r.ID, Scope: r.Task.Scope.ID(), Serial: r.Snapshot.Serial}, r.Name, nil)
 }
 
 type result struct {
@@ -229,6 +232,9 @@ func (d *Decryptor) publishCheck(ctx context.Context, s storage.Store, r *pipeli
 	if err != nil {
 		return nil, err
 	}
+	if err := d.note(record.Entry{Kind: record.Check, Round: r.ID, List: candidates}, r.Name, signed.Bytes()); err != nil {
+		return nil, err
+	}
 	_, err = s.PutOnce(ctx, pipeline.CheckKey(r.Name, candidates, k), signed.Bytes())
 	if errors.Is(err, storage.ErrConflict) {
 		err = nil // an earlier check of the same list stands; it is evidence only
@@ -245,7 +251,7 @@ func merge(old, more []accepted) []accepted {
 
 // charges counts what the ledger charges and what this decryptor voted for.
 func (d *Decryptor) charges(ctx context.Context, s storage.Store, r *pipeline.Round) (*pipeline.Charges, error) {
-	l, err := r.OpenLedger(ctx, s, nil)
+	l, err := d.publicLedger(ctx, s, r)
 	if err != nil {
 		return nil, err
 	}

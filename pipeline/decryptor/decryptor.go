@@ -5,7 +5,7 @@
 // refused by its lock. Everything that a vote or an answer depends on is
 // durable before it leaves, and every step may be repeated: the same objects are written again.
 // The directory must never be restored from a backup: a decryptor that forgot
-// its vote could vote twice, and counts as malicious.
+// its vote could vote twice, and counts as malicious. A second memory, package record, notices it.
 //
 // No safety property uses a clock. Only the erasure of keys at their expiry does.
 package decryptor
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/secagg"
@@ -44,6 +45,12 @@ type Config struct {
 	Key   ed25519.PrivateKey // the identity that the task names at Index; required
 	Owner schema.PublicKey   // the pinned key of the privacy owner; required
 	Now   func() time.Time   // default time.Now
+	// Record names everything that was signed; see [Decryptor.CheckRecord]. Nil keeps none: then
+	// nothing notices a restored state directory. For simulations only.
+	Record *record.Record
+	// KeepLedgers keeps the verified ledgers in memory between steps and reads only what was
+	// appended: for a process that serves many rounds from one store.
+	KeepLedgers bool
 }
 
 // Decryptor is one member of a committee. It is not safe for concurrent use.
@@ -52,6 +59,9 @@ type Decryptor struct {
 	key   ed25519.PrivateKey
 	owner schema.PublicKey
 	now   func() time.Time
+
+	record  *record.Record
+	ledgers map[ledgerKey]*keptLedger // nil keeps none
 }
 
 // New checks the configuration.
@@ -62,7 +72,11 @@ func New(c Config) (*Decryptor, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Decryptor{state: c.State, key: c.Key, owner: c.Owner, now: c.Now}, nil
+	d := &Decryptor{state: c.State, key: c.Key, owner: c.Owner, now: c.Now, record: c.Record}
+	if c.KeepLedgers {
+		d.ledgers = map[ledgerKey]*keptLedger{}
+	}
+	return d, nil
 }
 
 // Index returns this decryptor's place in the task's committee.
@@ -117,6 +131,9 @@ func (d *Decryptor) publishKey(ctx context.Context, s storage.Store, p *pipeline
 	}
 	if d.now().Unix() >= f.Expiry {
 		return fmt.Errorf("%w for round %s: it expired", ErrNoKey, n)
+	}
+	if err := d.note(record.Entry{Kind: record.Key}, n, f.Published); err != nil {
+		return err
 	}
 	_, err = s.PutOnce(ctx, pipeline.RoundKeyKey(n, k), f.Published)
 	return err

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/secagg/committee"
 )
 
@@ -17,6 +19,12 @@ import (
 // that cannot be read counts as a lost key: it is replaced by one without secrets, and named
 // in the error. Call it before every step.
 func (d *Decryptor) Erase() (int, error) {
+	return Erase(d.state, d.now)
+}
+
+// Erase is [Decryptor.Erase] for whoever holds the state directory only, and no key.
+func Erase(dir *state.Dir, now func() time.Time) (int, error) {
+	d := &Decryptor{state: dir, now: now}
 	tasks, err := d.tasks()
 	if err != nil {
 		return 0, err
@@ -26,7 +34,7 @@ func (d *Decryptor) Erase() (int, error) {
 		names, err := d.rounds(id)
 		failed = append(failed, err)
 		for _, n := range names {
-			done, err := d.eraseExpired(n)
+			done, err := d.erase(n, false)
 			if done {
 				erased++
 			}
@@ -36,7 +44,8 @@ func (d *Decryptor) Erase() (int, error) {
 	return erased, errors.Join(failed...)
 }
 
-func (d *Decryptor) eraseExpired(n pipeline.RoundName) (bool, error) {
+// erase destroys a round's key and seeds if they have expired, or now.
+func (d *Decryptor) erase(n pipeline.RoundName, now bool) (bool, error) {
 	raw, err := d.state.Read(fileOf(n))
 	if err != nil {
 		return false, err
@@ -46,7 +55,7 @@ func (d *Decryptor) eraseExpired(n pipeline.RoundName) (bool, error) {
 		return false, errors.Join(damaged(n), d.state.Replace(fileOf(n), []byte("{}")))
 	}
 	secret := len(f.Key) > 0 || len(f.Accepted) > 0 || len(record.Key) > 0
-	if !secret || d.now().Unix() < f.Expiry {
+	if !secret || !now && d.now().Unix() < f.Expiry {
 		return false, nil
 	}
 	f.Key, f.Accepted = nil, nil

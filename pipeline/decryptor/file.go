@@ -24,6 +24,8 @@ type roundFile struct {
 	RoundID  schema.RoundID `json:"round_id"`
 	Record   []byte         `json:"record,omitempty"`
 	Accepted []accepted     `json:"accepted,omitempty"` // sorted; erased with the key
+	// Checkpoint is the text of the one that the vote names.
+	Checkpoint string `json:"checkpoint,omitempty"`
 
 	record committee.Record
 }
@@ -152,8 +154,7 @@ func (d *Decryptor) rounds(id schema.TaskID) ([]pipeline.RoundName, error) {
 	}
 	var names []pipeline.RoundName
 	for _, f := range files {
-		n := pipeline.RoundName{Task: id}
-		if _, err := fmt.Sscanf(strings.TrimSuffix(f, ".json"), "%d-%d", &n.Epoch, &n.Lane); err == nil {
+		if n, ok := pipeline.ParseRoundName(id, strings.TrimSuffix(f, ".json")); ok {
 			names = append(names, n)
 		}
 	}

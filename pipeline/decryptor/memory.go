@@ -40,6 +40,8 @@ func (d *Decryptor) memory() (*memory, error) {
 	return m, nil
 }
 
+func laneOf(n pipeline.RoundName) string { return fmt.Sprintf("%s-%d", n.Task, n.Lane) }
+
 // accept binds a round that is new to this decryptor: an epoch above the last
 // in its lane and a snapshot not older than the last. The memory is durable
 // before the round's own file says that it was accepted.
@@ -48,7 +50,7 @@ func (d *Decryptor) accept(r *pipeline.Round) error {
 	if err != nil {
 		return err
 	}
-	lane := fmt.Sprintf("%s-%d", r.Name.Task, r.Name.Lane)
+	lane := laneOf(r.Name)
 	last, seen := m.Epochs[lane]
 	if seen && r.Name.Epoch < last {
 		return fmt.Errorf("%w: epoch %d after %d in lane %d", ErrForked, r.Name.Epoch, last, r.Name.Lane)

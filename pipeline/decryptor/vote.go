@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/secagg"
@@ -22,7 +23,7 @@ func (d *Decryptor) Vote(ctx context.Context, s storage.Store, r *pipeline.Round
 		return schema.Vote{}, err
 	}
 	if m, c, ok := f.record.Choice(); ok {
-		return d.sendVote(ctx, s, r, k, schema.ManifestID{Digest: m}, c)
+		return d.sendVote(ctx, s, r, k, f, schema.ManifestID{Digest: m}, c)
 	}
 	if err := d.refuseHandedOver(r.Plan); err != nil {
 		return schema.Vote{}, err
@@ -40,7 +41,7 @@ func (d *Decryptor) Vote(ctx context.Context, s storage.Store, r *pipeline.Round
 	if len(proposals) == 0 {
 		return schema.Vote{}, fmt.Errorf("%w: no manifest was proposed for round %s", pipeline.ErrNotReady, r.Name)
 	}
-	l, err := d.ledger(ctx, s, r)
+	l, err := d.ownLedger(ctx, s, r)
 	if err != nil {
 		return schema.Vote{}, err
 	}
@@ -99,20 +100,11 @@ func (d *Decryptor) voteFor(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if err := d.remember(r.Task.Scope.ID(), ledger.Later(signed, checkpoint)); err != nil {
 		return schema.Vote{}, err
 	}
-	f.record = next
+	f.record, f.Checkpoint = next, checkpoint.Text()
 	if err := d.save(r.Name, f); err != nil {
 		return schema.Vote{}, err
 	}
-	return d.sendVote(ctx, s, r, k, id, schema.Digest(checkpoint.ID()))
-}
-
-// ledger opens the scope's ledger with this decryptor's own votes.
-func (d *Decryptor) ledger(ctx context.Context, s storage.Store, r *pipeline.Round) (*pipeline.Ledger, error) {
-	voted, err := d.votes(r.Task.Scope.ID())
-	if err != nil {
-		return nil, err
-	}
-	return r.OpenLedger(ctx, s, voted)
+	return d.sendVote(ctx, s, r, k, f, id, schema.Digest(checkpoint.ID()))
 }
 
 // votes tells what this decryptor voted for, also by votes that never left: only
@@ -159,9 +151,13 @@ func pick(all []accepted, reports []schema.ReportID) ([]accepted, error) {
 	return chosen, nil
 }
 
-func (d *Decryptor) sendVote(ctx context.Context, s storage.Store, r *pipeline.Round, k int, m schema.ManifestID, checkpoint schema.Digest) (schema.Vote, error) {
+func (d *Decryptor) sendVote(ctx context.Context, s storage.Store, r *pipeline.Round, k int, f *roundFile, m schema.ManifestID, checkpoint schema.Digest) (schema.Vote, error) {
 	signed, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: k, Manifest: m, Checkpoint: checkpoint}, d.key)
 	if err != nil {
+		return schema.Vote{}, err
+	}
+	e := record.Entry{Kind: record.Vote, Round: r.ID, List: m.Digest, Scope: r.Task.Scope.ID(), Checkpoint: f.Checkpoint}
+	if err := d.note(e, r.Name, signed.Bytes()); err != nil {
 		return schema.Vote{}, err
 	}
 	_, err = s.PutOnce(ctx, pipeline.VoteKey(r.Name, k), signed.Bytes())
@@ -287,6 +283,9 @@ func (d *Decryptor) sendAnswer(ctx context.Context, s storage.Store, r *pipeline
 	a, _ := f.record.Answered()
 	signed, err := schema.SignBody(schema.Answer{Version: schema.Version, RoundID: r.ID, Index: a.Index, Manifest: id, Shares: a.Shares}, d.key)
 	if err != nil {
+		return schema.Answer{}, err
+	}
+	if err := d.note(record.Entry{Kind: record.Answer, Round: r.ID, List: id.Digest}, r.Name, signed.Bytes()); err != nil {
 		return schema.Answer{}, err
 	}
 	_, err = s.PutOnce(ctx, pipeline.AnswerKey(r.Name, a.Index), signed.Bytes())

@@ -16,6 +16,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
+	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -41,6 +42,8 @@ type Fleet struct {
 	Clock      *time.Time
 	Floor      client.Floor   // of every vehicle
 	Options    []state.Option // of every state directory
+	Records    bool           // decryptor k keeps a record in record-k
+	Keep       bool           // decryptors keep their ledgers in memory
 }
 
 // Task returns a small valid task without keys: d values in one tensor, batches of 2 to 64.
@@ -174,10 +177,18 @@ func (f *Fleet) Vehicle(i int) (*client.Client, func()) {
 // Decryptor opens decryptor k, as a process that starts does.
 func (f *Fleet) Decryptor(k int) (*decryptor.Decryptor, func()) {
 	f.T.Helper()
-	dir := f.open(f.Homes[k])
-	d, err := decryptor.New(decryptor.Config{State: dir, Key: f.Members[k], Owner: schema.NewPublicKey(f.Owner), Now: f.Now})
+	dir, exit := f.open(f.Homes[k]), func() {}
+	c := decryptor.Config{State: dir, Key: f.Members[k], Owner: schema.NewPublicKey(f.Owner), Now: f.Now, KeepLedgers: f.Keep}
+	if f.Records {
+		shelf := f.open(f.Homes[k] + "-record")
+		exit = func() { shelf.Close() }
+		var err error
+		c.Record, err = record.Open(shelf, schema.NewPublicKey(f.Members[k]))
+		f.must(err)
+	}
+	d, err := decryptor.New(c)
 	f.must(err)
-	return d, func() { dir.Close() }
+	return d, func() { dir.Close(); exit() }
 }
 
 func (f *Fleet) open(name string) *state.Dir {

@@ -113,6 +113,32 @@ func (d *Dir) Create(name string, data []byte) error {
 	return w.commit(os.Link)
 }
 
+// Append adds data to the end of a file, made if absent: after it returns nil the data
+// survives a power cut. A crash, or an error, may leave a part of the data there, and nothing else.
+func (d *Dir) Append(name string, data []byte) error {
+	if err := d.mkdir(filepath.Dir(d.Path(name))); err != nil {
+		return err
+	}
+	if err := d.hook(name, false); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(d.Path(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	_, err = f.Write(data)
+	if err == nil && d.sync {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	if err := d.syncDir(filepath.Dir(d.Path(name))); err != nil {
+		return err
+	}
+	return d.hook(name, true)
+}
+
 // Remove deletes a file durably; an absent file is not an error.
 func (d *Dir) Remove(name string) error {
 	if err := d.hook(name, false); err != nil {
