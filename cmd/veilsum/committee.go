@@ -21,7 +21,7 @@ import (
 
 func (a *app) committeeCommand() *cobra.Command {
 	return noun("committee", "One decryptor's side of a round", a.committeeInitCommand(), a.committeeCheckCommand(), a.committeeVoteCommand(), a.committeeAnswerCommand(),
-		a.committeeStatusCommand(), a.committeeEraseCommand(), a.committeeHandoverCommand())
+		a.committeeServeCommand(), a.committeeStatusCommand(), a.committeeEraseCommand(), a.committeeHandoverCommand())
 }
 
 type initFlags struct {

@@ -12,10 +12,12 @@ import (
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/decryptor/record"
+	"github.com/veilsum/veilsum/pipeline/decryptor/watch"
 	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/canary"
+	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -60,6 +62,8 @@ var meanings = []meaning{
 	{auditor.ErrNothing, exitFailed, "check --store and --owner; without --task every task that the owner signed is audited"},
 	{canary.ErrRefuted, exitVerify, "do not release what was audited, unless its noise was weakened on purpose; repeat it with --runs to tell a defect from chance"},
 	{canaryround.ErrConfig, exitUsage, ""},
+	{ledger.ErrVoided, exitVerify, "this decryptor voted for a list whose round was aborted before its vote was to be seen; it votes no more in this scope, and still checks and answers elsewhere: tell the privacy owner, who may renew the committee"},
+	{watch.ErrPolicy, exitFailed, "the --policy file of this decryptor refuses it; nothing was signed"},
 	{pipeline.ErrFork, exitVerify, "two ledgers exist, or one was rolled back: tell the privacy owner, and keep both; nothing was signed"},
 	{pipeline.ErrBudget, exitBudget, "nothing was reserved or opened; start a new BudgetScope only for new data, or stop here"},
 	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},

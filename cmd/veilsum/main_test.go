@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -24,9 +25,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == arrowchild.Command { // started by a command that a test runs in this process
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	testscript.Main(tidy{m}, map[string]func(){"veilsum": func() {
-		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-	}})
+	testscript.Main(tidy{m}, map[string]func(){"veilsum": main})
 }
 
 // TestScripts runs every testdata/script/*.txtar on the command as a process.
@@ -71,6 +70,7 @@ func runScripts(t *testing.T, dir string, storeOf func(script string) string) {
 
 			"freeport": cmdFreePort,
 			"await":    cmdAwait,
+			"until":    cmdUntil,
 		},
 	})
 }
@@ -132,6 +132,22 @@ func cmdKeep(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Setenv(args[0], value)
+}
+
+// cmdUntil runs a command again and again until it succeeds, for at most a minute: until command args.
+func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: until command [args]")
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		err := ts.Exec(args[0], args[1:]...)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("it never succeeds: %v", err)
+		}
+	}
 }
 
 // cmdAgeKey makes an age identity and sets NAME to its recipient: agekey FILE NAME.

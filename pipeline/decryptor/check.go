@@ -61,6 +61,13 @@ func (d *Decryptor) Check(ctx context.Context, s storage.Store, r *pipeline.Roun
 	return d.publishCheck(ctx, s, r, k, candidates, c)
 }
 
+// Accept binds this decryptor's key to the round, for good: it will refuse another descriptor of the
+// same epoch and lane. Check does it, too.
+func (d *Decryptor) Accept(r *pipeline.Round) error {
+	_, _, err := d.open(r)
+	return err
+}
+
 // published returns the check that this decryptor published already: what it
 // accepted was durable before.
 func published(ctx context.Context, s storage.Store, r *pipeline.Round, candidates schema.Digest, k, total int) (*Checked, error) {

@@ -43,6 +43,9 @@ func (d *Decryptor) Rounds(id schema.TaskID) ([]Status, error) {
 	return all, nil
 }
 
+// Round returns the status of one round key; its error is fs.ErrNotExist if there is none.
+func (d *Decryptor) Round(n pipeline.RoundName) (Status, error) { return d.status(n) }
+
 var errDamaged = errors.New("decryptor: damaged state file")
 
 // status needs no parameters of the task, as erasing does not.

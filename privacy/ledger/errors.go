@@ -18,6 +18,9 @@ var (
 	// ErrFork: two checkpoints are not on one line, or the store shows less than
 	// was signed. Somebody lies; sign nothing.
 	ErrFork = errors.New("ledger: not on one line with what was signed")
+	// ErrVoided: a fork of the worst kind for a voter, since it may be nobody's lie: the log
+	// voids a reservation that it voted for. See LEDGER.md.
+	ErrVoided = errors.New("which has a vote")
 	// ErrCorrupt: the store holds what no honest writer of this log wrote. The message
 	// names the object.
 	ErrCorrupt = errors.New("ledger: corrupt")

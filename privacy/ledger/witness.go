@@ -107,7 +107,7 @@ func (l *Ledger) refuseVoided(ctx context.Context) error {
 			return err
 		}
 		if x := &l.state.reservations[i]; voted {
-			return fmt.Errorf("%w: entry %d voids entry %d, which has a vote", ErrFork, x.voided, x.index)
+			return fmt.Errorf("%w: entry %d voids entry %d, %w", ErrFork, x.voided, x.index, ErrVoided)
 		}
 	}
 	return nil
