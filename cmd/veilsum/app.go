@@ -47,7 +47,7 @@ Try "veilsum demo" first. A job is: key new (owner, collector, authority),
 committee init (each member), task new, committee init --epochs (each member),
 fleet enroll; then for each round: round open, client seal (each vehicle),
 round close, committee check, round propose, committee vote, committee answer
-(each member), batch sum, round collect.`,
+(each member), batch sum, round collect. "committee serve" does all of a member's steps.`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Args:              noSubcommand,

@@ -19,7 +19,7 @@ var (
 	// was signed. Somebody lies; sign nothing.
 	ErrFork = errors.New("ledger: not on one line with what was signed")
 	// ErrVoided: a fork of the worst kind for a voter, since it may be nobody's lie: the log
-	// voids a reservation that it voted for. See LEDGER.md.
+	// voids a reservation that it voted for.
 	ErrVoided = errors.New("which has a vote")
 	// ErrCorrupt: the store holds what no honest writer of this log wrote. The message
 	// names the object.
