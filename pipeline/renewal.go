@@ -63,6 +63,25 @@ func LargestHandover(ctx context.Context, s storage.Store, p *Plan) (int64, erro
 	return slices.Max(slices.Collect(maps.Keys(bySize))), nil
 }
 
+// HandoversBy returns, by name, the verified handovers of member k of the task's committee.
+func HandoversBy(ctx context.Context, s storage.Store, p *Plan, k int) (map[string][]byte, error) {
+	all, err := handovers(ctx, s, p)
+	if errors.Is(err, ErrUntrusted) {
+		return nil, nil // more than anybody reads: somebody floods the folder
+	}
+	found := map[string][]byte{}
+	for _, byRoot := range all {
+		for _, members := range byRoot {
+			for _, h := range members {
+				if b := h.Body; b.Index == k {
+					found[HandoverKey(b.Scope, b.Committee, b.Size, k)] = h.Bytes()
+				}
+			}
+		}
+	}
+	return found, err
+}
+
 // handovers groups the verified handovers by size and root.
 func handovers(ctx context.Context, s storage.Store, p *Plan) (map[int64]map[schema.Digest][]schema.Signed[schema.Handover], error) {
 	all, seen := map[int64]map[schema.Digest][]schema.Signed[schema.Handover]{}, 0

@@ -138,7 +138,6 @@ func (r keysResult) Text() string {
 type memberFlags struct {
 	roundFlags
 	stateFlags
-	string
 	candidates string
 }
 

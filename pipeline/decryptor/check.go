@@ -119,7 +119,11 @@ func (d *Decryptor) open(r *pipeline.Round) (int, *roundFile, error) {
 			return 0, nil, err
 		}
 	}
-	return k, f, d.note(record.Entry{Kind: record.Accept, Round: r.ID, Scope: r.Task.Scope.ID(), Serial: r.Snapshot.Serial}, r.Name, nil)
+	return k, f, d.noteAccepted(r)
+}
+
+func (d *Decryptor) noteAccepted(r *pipeline.Round) error {
+	return d.note(record.Entry{Kind: record.Accept, Round: r.ID, Scope: r.Task.Scope.ID()}, r.Name, nil)
 }
 
 type result struct {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -84,6 +85,10 @@ func (d *Decryptor) sendHandover(ctx context.Context, s storage.Store, p *pipeli
 	}
 	signed, err := schema.SignBody(h, d.key)
 	if err != nil {
+		return h, err
+	}
+	e := record.Entry{Kind: record.Handover, List: h.Committee, Scope: h.Scope, Checkpoint: c.Text()}
+	if err := d.note(e, pipeline.RoundName{}, signed.Bytes()); err != nil {
 		return h, err
 	}
 	_, err = s.PutOnce(ctx, pipeline.HandoverKey(h.Scope, h.Committee, h.Size, k), signed.Bytes())

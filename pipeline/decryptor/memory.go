@@ -19,6 +19,8 @@ type memory struct {
 	Epochs map[string]uint64 `json:"epochs"`
 	// Signed is the largest checkpoint of a ledger that a vote named, in text form, by ScopeID.
 	Signed map[string]string `json:"signed"`
+	// Recorded tells that there is a record, which may not be made anew.
+	Recorded bool `json:"recorded,omitempty"`
 	// HandedOver are the committees with which this decryptor votes no more, by ScopeID.
 	HandedOver map[string][]schema.Digest `json:"handed_over,omitempty"`
 }

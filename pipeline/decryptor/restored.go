@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -40,11 +41,14 @@ func (d *Decryptor) note(e record.Entry, n pipeline.RoundName, body []byte) erro
 // the record is in the state directory, because each was durable before the next was written. [ErrRestored]
 // means that one was not: the record, or the state, was restored from a backup or lost. A key whose file is
 // lost is no harm by itself: nothing can be signed with it. A store can hide objects, so this finds
-// backups that anybody can see, not all of them. It writes nothing but what [Decryptor.Erase] would: a key that
+// backups that anybody can see, not all of them. A state directory that never had a record gets one here, and a key that
 // came back after its answer is destroyed again.
 func (d *Decryptor) CheckRecord(ctx context.Context, s storage.Store, id schema.TaskID, p *pipeline.Plan) error {
 	if d.record == nil {
 		return nil
+	}
+	if err := d.adopt(ctx, s); err != nil {
+		return err
 	}
 	if err := d.checkState(); err != nil {
 		return err
@@ -98,13 +102,19 @@ func (d *Decryptor) checkState() error {
 	for _, e := range d.record.Entries() {
 		switch e.Kind {
 		case record.Accept:
-			if m.Epochs[laneOf(e.Name())] < e.Epoch || m.Serials[e.Scope.String()] < e.Serial {
+			if m.Epochs[laneOf(e.Name())] < e.Epoch {
 				return stale("it does not remember round %s", e.Name())
 			}
 		case record.Vote:
 			err = d.checkVoted(m, e)
 		case record.Answer:
 			err = d.checkAnswered(e)
+		case record.Handover:
+			if !slices.Contains(m.HandedOver[e.Scope.String()], e.List) {
+				err = stale("it does not remember that it handed over")
+			} else {
+				err = checkRemembered(m, e)
+			}
 		}
 		if err != nil {
 			return err
@@ -134,8 +144,16 @@ func (d *Decryptor) checkVoted(m *memory, e record.Entry) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return stale("it does not count the vote in round %s", e.Name())
 	}
-	if err != nil || e.Checkpoint == "" {
+	if err != nil {
 		return err
+	}
+	return checkRemembered(m, e)
+}
+
+// checkRemembered: the largest checkpoint that was named is not smaller than that of an entry.
+func checkRemembered(m *memory, e record.Entry) error {
+	if e.Checkpoint == "" { // of a vote that an older program made
+		return nil
 	}
 	named, err := ledger.ParseCheckpoint(e.Checkpoint)
 	if err != nil {
@@ -143,7 +161,7 @@ func (d *Decryptor) checkVoted(m *memory, e record.Entry) error {
 	}
 	last, err := ledger.ParseCheckpoint(m.Signed[e.Scope.String()])
 	if err != nil || last.Size < named.Size || last.Size == named.Size && last != named {
-		return stale("it does not remember the checkpoint of round %s", e.Name())
+		return stale("it does not remember the checkpoint of the %s in round %s", e.Kind, e.Name())
 	}
 	return nil
 }
@@ -180,6 +198,13 @@ func (d *Decryptor) checkKnown() error {
 
 // checkStore looks for what this decryptor signed and its record does not know.
 func (d *Decryptor) checkStore(ctx context.Context, s storage.Store, p *pipeline.Plan, id schema.TaskID, k int) error {
+	handovers, err := pipeline.HandoversBy(ctx, s, p, k)
+	if err != nil {
+		return err
+	}
+	if err := d.allKnown(handovers); err != nil {
+		return err
+	}
 	prefix := pipeline.RoundKeysPrefix(id, k)
 	for info, err := range s.List(ctx, prefix, "") {
 		if err != nil {
@@ -215,6 +240,10 @@ func (d *Decryptor) checkRound(ctx context.Context, s storage.Store, p *pipeline
 	if err != nil {
 		return err
 	}
+	return d.allKnown(signed)
+}
+
+func (d *Decryptor) allKnown(signed map[string][]byte) error {
 	for key, body := range signed {
 		if !d.record.Signed(sha256.Sum256(body)) {
 			return older("what the store shows, or lost: this decryptor signed %s", key)

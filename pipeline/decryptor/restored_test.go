@@ -45,11 +45,13 @@ func (p *played) do(t *testing.T, step string) {
 		p.Committee([]int{0, 1, 2}, vote)
 	case "answer":
 		p.Committee([]int{0, 1, 2}, answer)
+	case "handover":
+		p.Committee([]int{0}, func(d *decryptor.Decryptor) error { _, err := d.Handover(ctx, p.Store, p.Plan, 0); return err })
 	}
 }
 
 // steps are what a decryptor does in a round, in order; each is something that a backup can lack.
-var steps = []string{"key", "check", "vote", "answer"}
+var steps = []string{"key", "check", "vote", "answer", "handover"}
 
 func withRecords(t *testing.T, vehicles int) *played {
 	f := pipelinetest.New(t, vehicles, pipelinetest.Task(100))
@@ -238,6 +240,44 @@ func TestOtherTaskOfTheScope(t *testing.T) {
 	for name, b := range old {
 		restore(t, b, p.folder(name))
 	}
+	if err := p.mayGoOn(); !errors.Is(err, decryptor.ErrRestored) {
+		t.Error(err)
+	}
+}
+
+// TestAdopt: a decryptor of a program that kept no record gets one, once, after whatever step, and goes on.
+func TestAdopt(t *testing.T) {
+	p := withRecords(t, 4)
+	p.Records = false
+	for _, step := range steps {
+		p.do(t, step)
+		p.Records = true
+		old := backup(t, p.folder("decryptor-0"))
+		if err := p.mayGoOn(); err != nil {
+			t.Errorf("after %s: %v", step, err)
+		}
+		if err := os.RemoveAll(p.folder("decryptor-0-record")); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.mayGoOn(); !errors.Is(err, decryptor.ErrRestored) {
+			t.Errorf("after %s: a record that was lost is made anew: %v", step, err)
+		}
+		restore(t, old, p.folder("decryptor-0"))
+		restore(t, filepath.Join(t.TempDir(), "none"), p.folder("decryptor-0-record"))
+		p.Records = false
+	}
+}
+
+// TestAdoptRestored: adopting believes the state, not against the store.
+func TestAdoptRestored(t *testing.T) {
+	p := withRecords(t, 4)
+	p.Records = false
+	p.do(t, "key")
+	p.do(t, "check")
+	old := backup(t, p.folder("decryptor-0"))
+	p.do(t, "vote")
+	restore(t, old, p.folder("decryptor-0"))
+	p.Records = true
 	if err := p.mayGoOn(); !errors.Is(err, decryptor.ErrRestored) {
 		t.Error(err)
 	}

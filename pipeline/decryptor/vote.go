@@ -152,16 +152,22 @@ func pick(all []accepted, reports []schema.ReportID) ([]accepted, error) {
 }
 
 func (d *Decryptor) sendVote(ctx context.Context, s storage.Store, r *pipeline.Round, k int, f *roundFile, m schema.ManifestID, checkpoint schema.Digest) (schema.Vote, error) {
-	signed, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: k, Manifest: m, Checkpoint: checkpoint}, d.key)
+	signed, err := d.signVote(r, k, f, m, checkpoint)
 	if err != nil {
-		return schema.Vote{}, err
-	}
-	e := record.Entry{Kind: record.Vote, Round: r.ID, List: m.Digest, Scope: r.Task.Scope.ID(), Checkpoint: f.Checkpoint}
-	if err := d.note(e, r.Name, signed.Bytes()); err != nil {
 		return schema.Vote{}, err
 	}
 	_, err = s.PutOnce(ctx, pipeline.VoteKey(r.Name, k), signed.Bytes())
 	return signed.Body, err
+}
+
+// signVote signs a vote that is durable in the round's file, and records it.
+func (d *Decryptor) signVote(r *pipeline.Round, k int, f *roundFile, m schema.ManifestID, checkpoint schema.Digest) (schema.Signed[schema.Vote], error) {
+	signed, err := schema.SignBody(schema.Vote{Version: schema.Version, RoundID: r.ID, Index: k, Manifest: m, Checkpoint: checkpoint}, d.key)
+	if err != nil {
+		return signed, err
+	}
+	e := record.Entry{Kind: record.Vote, Round: r.ID, List: m.Digest, Scope: r.Task.Scope.ID(), Checkpoint: f.Checkpoint}
+	return signed, d.note(e, r.Name, signed.Bytes())
 }
 
 // Answer answers, once, when t decryptors voted for the list this one voted
@@ -280,14 +286,20 @@ func sumShares(ctx context.Context, r *pipeline.Round, k int, f *roundFile, repo
 }
 
 func (d *Decryptor) sendAnswer(ctx context.Context, s storage.Store, r *pipeline.Round, f *roundFile, id schema.ManifestID) (schema.Answer, error) {
-	a, _ := f.record.Answered()
-	signed, err := schema.SignBody(schema.Answer{Version: schema.Version, RoundID: r.ID, Index: a.Index, Manifest: id, Shares: a.Shares}, d.key)
+	signed, err := d.signAnswer(r, f, id)
 	if err != nil {
 		return schema.Answer{}, err
 	}
-	if err := d.note(record.Entry{Kind: record.Answer, Round: r.ID, List: id.Digest}, r.Name, signed.Bytes()); err != nil {
-		return schema.Answer{}, err
-	}
-	_, err = s.PutOnce(ctx, pipeline.AnswerKey(r.Name, a.Index), signed.Bytes())
+	_, err = s.PutOnce(ctx, pipeline.AnswerKey(r.Name, signed.Body.Index), signed.Bytes())
 	return signed.Body, err
+}
+
+// signAnswer signs the answer that is durable in the round's file, and records it.
+func (d *Decryptor) signAnswer(r *pipeline.Round, f *roundFile, id schema.ManifestID) (schema.Signed[schema.Answer], error) {
+	a, _ := f.record.Answered()
+	signed, err := schema.SignBody(schema.Answer{Version: schema.Version, RoundID: r.ID, Index: a.Index, Manifest: id, Shares: a.Shares}, d.key)
+	if err != nil {
+		return signed, err
+	}
+	return signed, d.note(record.Entry{Kind: record.Answer, Round: r.ID, List: id.Digest}, r.Name, signed.Bytes())
 }

@@ -44,6 +44,8 @@ const (
 	Check  Kind = "check"  // a check was signed: evidence only, there may be several
 	Vote   Kind = "vote"   // a vote was signed
 	Answer Kind = "answer" // an answer was signed
+	// Handover: the end of voting with a committee was signed; there may be several, of larger and larger checkpoints.
+	Handover Kind = "handover"
 )
 
 // Entry is one thing that was signed or accepted.
@@ -52,11 +54,10 @@ type Entry struct {
 	Task       schema.TaskID  `json:"task_id"`
 	Epoch      uint64         `json:"epoch"`
 	Lane       uint32         `json:"lane"`
-	Round      schema.RoundID `json:"round_id,omitzero"`    // all but keys
-	List       schema.Digest  `json:"list,omitzero"`        // of a check the candidates, of vote and answer the manifest
-	Scope      schema.ScopeID `json:"scope_id,omitzero"`    // of an accepted round and of a vote
-	Serial     uint64         `json:"serial,omitempty"`     // of an accepted round's snapshot
-	Checkpoint string         `json:"checkpoint,omitempty"` // of a vote: text of the ledger's checkpoint
+	Round      schema.RoundID `json:"round_id,omitzero"`    // all but keys and handovers
+	List       schema.Digest  `json:"list,omitzero"`        // of a check the candidates, of vote and answer the manifest, of a handover the committee
+	Scope      schema.ScopeID `json:"scope_id,omitzero"`    // of an accepted round, a vote and a handover
+	Checkpoint string         `json:"checkpoint,omitempty"` // of a vote and a handover: text of the ledger's checkpoint
 	Object     schema.Digest  `json:"object,omitzero"`      // SHA-256 of the signed object
 	Time       int64          `json:"time"`                 // Unix seconds, for people and quotas; no safety rests on it
 }
@@ -183,7 +184,7 @@ func (r *Record) read(text []byte) error {
 	if err := strict(l.Entry, &e); err != nil {
 		return err
 	}
-	if !slices.Contains([]Kind{Key, Accept, Check, Vote, Answer}, e.Kind) {
+	if !slices.Contains([]Kind{Key, Accept, Check, Vote, Answer, Handover}, e.Kind) {
 		return fmt.Errorf("unknown kind %.20q", e.Kind)
 	}
 	if known, err := r.find(e); err != nil || known {
@@ -221,14 +222,14 @@ func (r *Record) find(e Entry) (bool, error) {
 			return true, nil
 		}
 	}
-	if e.Kind != Check && len(r.at[e.place()]) > 0 {
+	if e.Kind != Check && e.Kind != Handover && len(r.at[e.place()]) > 0 {
 		return false, fmt.Errorf("%w: %s of round %s", ErrTwice, e.Kind, e.Name())
 	}
 	return false, nil
 }
 
 // Add makes an entry durable; what it is about may leave only after Add returned nil. The
-// same entry again changes nothing; another one in its place is [ErrTwice], except for checks.
+// same entry again changes nothing; another one in its place is [ErrTwice], except for checks and handovers.
 func (r *Record) Add(e Entry, now time.Time) error {
 	if r.broken != nil {
 		return r.broken
