@@ -57,6 +57,9 @@ func checkNoise(t *testing.T, p *canaryround.Played) {
 // trade-off once in a thousand runs (both from 300 simulated runs and a normal tail); it has
 // a second try, so this test fails wrongly with probability near 1e-6.
 func TestAuditClear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws 3*10^7 noises, which takes half a minute with the race detector: not with -short")
+	}
 	c := canaryround.Config{Claim: claim, Canaries: 4000, NoiseScale: 1}
 	p, err := c.PlayClear(t.Context())
 	if err != nil {
@@ -92,7 +95,11 @@ func TestAuditClear(t *testing.T) {
 // noise that is claimed. Right noise is refuted with probability 3e-8 (20,000 simulated
 // runs, normal tail), a tenth of it always: nearly every guess is then right.
 func TestPlay(t *testing.T) {
-	for _, scale := range []float64{1, 0.1} {
+	scales := []float64{1, 0.1}
+	if testing.Short() {
+		scales = scales[:1]
+	}
+	for _, scale := range scales {
 		t.Run(fmt.Sprint(scale), func(t *testing.T) {
 			s, folder := mem.New(), t.TempDir()
 			c := canaryround.Config{Claim: claim, Canaries: 300, NoiseScale: scale}
