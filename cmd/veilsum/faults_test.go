@@ -113,7 +113,10 @@ func (s *faultStep) choose(calls []faulttest.Call) (faults []faulttest.Fault) {
 	for i, name := range slices.Sorted(maps.Keys(byName)) {
 		all := byName[name]
 		pick := func(part, of int) int { return all[(2*part+1)*len(all)/(2*of)] }
-		faults = append(faults, faulttest.Kill(pick(i%2, 2)), faulttest.Fail(pick(1-i%2, 2), syscall.EIO))
+		faults = append(faults, faulttest.Fail(pick(1-i%2, 2), syscall.EIO))
+		if name != "reads" {
+			faults = append(faults, faulttest.Kill(pick(i%2, 2)))
+		}
 		if n := pick(0, 1); calls[n-1].NeedsSpace() {
 			faults = append(faults, faulttest.Fail(n, syscall.ENOSPC))
 		}
