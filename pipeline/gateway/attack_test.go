@@ -62,7 +62,7 @@ func TestForgedAnnouncements(t *testing.T) {
 
 // TestPieces: only the announced bytes, with a true length and digest, under the names that the gateway computes.
 func TestPieces(t *testing.T) {
-	f := pipelinetest.New(t, 1, pieces(1500))
+	f := pipelinetest.New(t, 2, pieces(1500))
 	s := gatewaytest.Start(f, nil)
 	x := newAttack(t, s, f, f.Open(1), 0).enter()
 	rep, parts := x.forge(x.v, pipelinetest.Forgery{})
@@ -109,7 +109,19 @@ func TestPieces(t *testing.T) {
 	x.want(x.put(headerPath(rep), append(bytes.Clone(b), 0)), 413, "too_large")
 	x.want(x.do(http.MethodPut, headerPath(rep), b, "Content-Digest", digestOf(b[1:])), 422, "digest")
 	x.want(x.put(headerPath(rep), b), 201, "")
+	// A vehicle that did not hear of it asks again, and so do others.
+	x.want(x.put(headerPath(rep), b), 200, "")
+	x.want(x.put(headerPath(rep), wrong), 400, "malformed")
+	mauled := bytes.Clone(b)
+	mauled[len(b)-1] ^= 1
+	x.want(x.put(headerPath(rep), mauled), 422, "digest")
 	x.want(x.announce(rep, parts), 200, "")
+	s.Restart()
+	x.enter()
+	x.want(x.put(headerPath(rep), b), 200, "")
+	x.want(x.put(piecePath(rep, 0), parts[0]), 428, "announce")
+	y := newAttack(t, s, f, x.round, 1).enter()
+	y.want(y.put(headerPath(rep), b), 403, "refused")
 }
 
 // TestOneReportOfAVehicle: the limits hold over restarts, and for requests at the same time.

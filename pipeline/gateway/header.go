@@ -15,32 +15,26 @@ import (
 // header commits a report: every check of the round, then that all pieces are durable and right,
 // then the header object.
 func (g *Gateway) header(x *exchange, id schema.ReportID) error {
-	u, err := g.announced(x, id)
+	b, err := g.bearer(x)
 	if err != nil {
 		return err
 	}
-	r, err := g.open(x, u.round)
+	r, err := g.open(x, b.round)
 	if err != nil {
 		return err
 	}
-	if err := x.exactly(int64(r.Header().ObjectBytes())); err != nil {
+	u, err := g.find(x, b, id)
+	if err != nil && !g.committed(x.request.Context(), b, id, err) {
 		return err
 	}
-	sum, err := x.digest()
+	body, err := g.readHeader(x, r)
 	if err != nil {
 		return err
 	}
-	body, err := g.small(x, schema.MaxReportBytes)
-	if err != nil {
+	if err := check(r, b, id, body); err != nil {
 		return err
 	}
-	if sha256.Sum256(body) != sum {
-		return bodyError(storage.ErrDigest)
-	}
-	if err := check(r, id, body); err != nil {
-		return err
-	}
-	outcome, err := g.commit(x.request.Context(), u, body)
+	outcome, err := g.commit(x.request.Context(), b, id, u, body)
 	if err != nil {
 		return bodyError(err)
 	}
@@ -48,8 +42,37 @@ func (g *Gateway) header(x *exchange, id schema.ReportID) error {
 	return x.outcome(outcome)
 }
 
+// committed tells whether a report that is not remembered is one that was committed: its vehicle did not
+// hear of it and sends the header again.
+func (g *Gateway) committed(ctx context.Context, b bearer, id schema.ReportID, why error) bool {
+	var r *refusal
+	if !errors.As(why, &r) || r.code != wire.CodeAnnounce {
+		return false
+	}
+	_, err := g.config.Store.Stat(ctx, pipeline.HeaderKey(b.round, id))
+	return err == nil
+}
+
+func (g *Gateway) readHeader(x *exchange, r *pipeline.Round) ([]byte, error) {
+	if err := x.exactly(int64(r.Header().ObjectBytes())); err != nil {
+		return nil, err
+	}
+	sum, err := x.digest()
+	if err != nil {
+		return nil, err
+	}
+	body, err := g.small(x, schema.MaxReportBytes)
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(body) != sum {
+		return nil, bodyError(storage.ErrDigest)
+	}
+	return body, nil
+}
+
 // check verifies the whole header object.
-func check(r *pipeline.Round, id schema.ReportID, body []byte) error {
+func check(r *pipeline.Round, b bearer, id schema.ReportID, body []byte) error {
 	rep, err := schema.DecodeReport(body)
 	if err == nil {
 		err = r.CheckReport(rep, id)
@@ -59,6 +82,9 @@ func check(r *pipeline.Round, id schema.ReportID, body []byte) error {
 	}
 	if err != nil {
 		return &refusal{code: wire.CodeDigest, message: "it is not the header object of the announced report", cause: err}
+	}
+	if rep.Header.Vehicle != b.vehicle {
+		return refuse(wire.CodeRefused, "the report is another vehicle's")
 	}
 	return nil
 }
@@ -88,30 +114,41 @@ func (c *committing) leave(v schema.VehicleID) {
 	delete(c.busy, v)
 }
 
-func (g *Gateway) commit(ctx context.Context, u *upload, body []byte) (storage.Outcome, error) {
-	if !g.committing.enter(u.vehicle) {
+// commit writes the header object. u is nil if it is in the store already, so that this can only compare.
+func (g *Gateway) commit(ctx context.Context, b bearer, id schema.ReportID, u *upload, body []byte) (storage.Outcome, error) {
+	if !g.committing.enter(b.vehicle) {
 		return 0, unavailable(nil, "another request commits a report of this vehicle")
 	}
-	defer g.committing.leave(u.vehicle)
-	if err := g.arrived(ctx, u); err != nil {
-		return 0, err
+	defer g.committing.leave(b.vehicle)
+	if u != nil {
+		if err := g.complete(ctx, u); err != nil {
+			return 0, err
+		}
 	}
-	if missing := u.with(absent); len(missing) > 0 {
-		return 0, refuse(wire.CodeIncomplete, "pieces %d to %d are missing; announce again", missing[0][0], missing[0][1])
-	}
-	if err := g.verify(ctx, u); err != nil {
-		return 0, err
-	}
-	taken, err := g.rival(ctx, u)
-	if err != nil {
-		return 0, err
-	}
-	if taken {
-		return 0, refuse(wire.CodeRefused, "another report of this vehicle is in the round")
-	}
-	outcome, err := g.config.Store.PutOnce(ctx, pipeline.HeaderKey(u.round, u.id), body)
+	outcome, err := g.config.Store.PutOnce(ctx, pipeline.HeaderKey(b.round, id), body)
 	if errors.Is(err, storage.ErrConflict) {
 		return 0, refuse(wire.CodeConflict, "another header object has this name")
 	}
 	return outcome, err
+}
+
+// complete wants all pieces in the store with the announced bytes, and no other report of the vehicle.
+func (g *Gateway) complete(ctx context.Context, u *upload) error {
+	if err := g.arrived(ctx, u); err != nil {
+		return err
+	}
+	if missing := u.with(absent); len(missing) > 0 {
+		return refuse(wire.CodeIncomplete, "pieces %d to %d are missing; announce again", missing[0][0], missing[0][1])
+	}
+	if err := g.verify(ctx, u); err != nil {
+		return err
+	}
+	taken, err := g.rival(ctx, u)
+	if err != nil {
+		return err
+	}
+	if taken {
+		return refuse(wire.CodeRefused, "another report of this vehicle is in the round")
+	}
+	return nil
 }

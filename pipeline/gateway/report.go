@@ -132,6 +132,10 @@ func (g *Gateway) announced(x *exchange, id schema.ReportID) (*upload, error) {
 	if err != nil {
 		return nil, err
 	}
+	return g.find(x, b, id)
+}
+
+func (g *Gateway) find(x *exchange, b bearer, id schema.ReportID) (*upload, error) {
 	u := g.uploads.get(id)
 	if u == nil {
 		return nil, refuse(wire.CodeAnnounce, "announce the report first; after a restart of the gateway again")

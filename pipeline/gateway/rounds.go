@@ -53,6 +53,12 @@ func (c *rounds) plan(ctx context.Context, id schema.TaskID) (*pipeline.Plan, er
 	if !c.served(id) {
 		return nil, errTask
 	}
+	// Whoever asks for tasks that do not exist must not hold up the loading of those that do.
+	if _, ok := c.known(id); !ok {
+		if _, err := c.store.Stat(ctx, pipeline.TaskKey(id)); err != nil {
+			return nil, err
+		}
+	}
 	return cached(ctx, c, &c.tasks, maxTasks, id, func() (*pipeline.Plan, error) {
 		return pipeline.LoadTask(ctx, c.store, id, c.owner)
 	})
@@ -85,6 +91,12 @@ func (c *rounds) round(ctx context.Context, n pipeline.RoundName) (*pipeline.Rou
 	defer c.mu.Unlock()
 	c.rounds.put(n, d, c.most)
 	return d, nil
+}
+
+func (c *rounds) known(id schema.TaskID) (*pipeline.Plan, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tasks.get(id)
 }
 
 func (c *rounds) find(n pipeline.RoundName) (*pipeline.Round, bool) {

@@ -13,8 +13,8 @@ import (
 
 var _ storage.Streamer = (*Store)(nil)
 
-// A stream is in memory through one buffer: a small one as long as bytes come slowly, so that thousands of slow
-// streams take little, then one of the size of a TLS record.
+// A stream is in memory through one buffer: a small one while it waits for bytes, so that thousands of slow
+// streams take little, and one of the size of a TLS record while more has arrived than that.
 const (
 	slowBuffer   = 2 << 10
 	streamBuffer = 16 << 10
@@ -43,14 +43,17 @@ func (s *Store) PutOnceFrom(ctx context.Context, key string, size int64, sum [sh
 }
 
 func stream(ctx context.Context, w io.Writer, c *storage.Checker) error {
-	buf := make([]byte, slowBuffer)
+	small := make([]byte, slowBuffer)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := c.Read(buf)
-		if _, failed := w.Write(buf[:n]); failed != nil {
+		n, err := c.Read(small)
+		if _, failed := w.Write(small[:n]); failed != nil {
 			return failed
+		}
+		if err == nil && n == len(small) {
+			err = burst(w, c)
 		}
 		if err == io.EOF {
 			return c.End()
@@ -58,10 +61,20 @@ func stream(ctx context.Context, w io.Writer, c *storage.Checker) error {
 		if err != nil {
 			return err
 		}
-		if n == slowBuffer && len(buf) == slowBuffer { // more has been waiting
-			large := streamBuffers.Get().(*[streamBuffer]byte)
-			defer streamBuffers.Put(large)
-			buf = large[:]
+	}
+}
+
+// burst copies with the large buffer for as long as the stream fills it.
+func burst(w io.Writer, c *storage.Checker) error {
+	buf := streamBuffers.Get().(*[streamBuffer]byte)
+	defer streamBuffers.Put(buf)
+	for {
+		n, err := c.Read(buf[:])
+		if _, failed := w.Write(buf[:n]); failed != nil {
+			return failed
+		}
+		if err != nil || n < len(buf) {
+			return err
 		}
 	}
 }

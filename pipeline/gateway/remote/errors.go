@@ -72,8 +72,13 @@ func retriable(ctx context.Context, err error) bool {
 	if errors.As(err, &e) {
 		return e.again()
 	}
-	return !errors.Is(err, errProtocol) && !untrustedPeer(err)
+	return !errors.Is(err, errProtocol) && !errors.Is(err, ErrRefused) && !untrustedPeer(err)
 }
 
 // errProtocol: the other side is no gateway of this version.
 var errProtocol = errors.New("remote: not a gateway's answer")
+
+func isDamage(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == wire.CodeDigest
+}

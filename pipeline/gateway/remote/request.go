@@ -87,6 +87,7 @@ func (s *Store) open(ctx context.Context, c call) (*reply, error) {
 // retry runs the tries of a call.
 func (s *Store) retry(ctx context.Context, c call, once func() (*reply, error)) (*reply, error) {
 	var last error
+	damaged := false
 	for try, favors := 0, 0; try-favors < s.config.Tries; try++ {
 		if err := s.pause(ctx, try-favors, last); err != nil {
 			return nil, errors.Join(err, last)
@@ -101,9 +102,11 @@ func (s *Store) retry(ctx context.Context, c call, once func() (*reply, error)) 
 			favors++
 			continue
 		}
-		if !retriable(ctx, err) {
+		// Damage on the way happens once; twice it is on this side.
+		if !retriable(ctx, err) || isDamage(err) && damaged {
 			return nil, last
 		}
+		damaged = damaged || isDamage(err)
 	}
 	return nil, fmt.Errorf("remote: %d tries: %w: %w", s.config.Tries, pipeline.ErrNotReady, last)
 }
