@@ -20,6 +20,8 @@ type benchFlags struct {
 	only     []string
 	baseline string
 	check    bool
+	privacy  bool   // the figures of "bench privacy"
+	python   string // for them: a Python with the other accountants
 }
 
 const benchHelp = `Measures on this machine what the README claims: bytes of real sealed reports, and
@@ -51,7 +53,7 @@ func (a *app) benchCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&f.only, "only", nil, "figures to show, by name (default all)")
 	c.Flags().StringVar(&f.baseline, "baseline", "", `"bgv" adds the comparison with lattigo's BGV`)
 	c.Flags().BoolVar(&f.check, "check", false, "exit with status 1 if a target is missed")
-	c.AddCommand(a.benchGatewayCommand(), a.benchBareCommand())
+	c.AddCommand(a.benchGatewayCommand(), a.benchBareCommand(), a.benchPrivacyCommand())
 	return c
 }
 
@@ -65,11 +67,13 @@ type benchSizes struct {
 	replayed  int // reports of one run of the whole path
 	simulated int // d of the accuracy figure
 	reps      int // interleaved runs
+	entries   int // of the ledger
+	draws     int // of the sampler in a run
 }
 
 var fullBench = benchSizes{
 	values: 1_000_000, small: 10_000, batch: 10_000, many: 10_000, few: 100,
-	stored: 20, replayed: 60, simulated: 100_000, reps: 15,
+	stored: 20, replayed: 60, simulated: 100_000, reps: 15, entries: 1_000_000, draws: 2_000_000,
 }
 
 // benchFigure is one row: what it is and what it should be.
@@ -106,6 +110,7 @@ type bench struct {
 	shown   int
 	missed  []string
 	large   *benchWorld // kept: several groups use it
+	python  string
 }
 
 // bench measures everything that was asked for.
@@ -121,7 +126,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, sizes benchSizes) error 
 	}
 	defer os.RemoveAll(dir)
 	a.out.Info("%s %s/%s, GOMAXPROCS 1, processor time, medians of %d interleaved runs", runtime.Version(), runtime.GOOS, runtime.GOARCH, sizes.reps)
-	b := &bench{app: a, sizes: sizes, dir: dir, figures: map[string]benchFigure{}}
+	b := &bench{app: a, sizes: sizes, dir: dir, python: f.python, figures: map[string]benchFigure{}}
 	b.wanted = func(name string) bool { return len(f.only) == 0 || slices.Contains(f.only, name) }
 	for i, g := range groups {
 		for _, x := range g.figures {
@@ -146,6 +151,9 @@ func (a *app) bench(ctx context.Context, f *benchFlags, sizes benchSizes) error 
 // groups returns what the flags ask for.
 func (f *benchFlags) groups() ([]benchGroup, error) {
 	all := benchGroups()
+	if f.privacy {
+		all = privacyGroups(f.python != "")
+	}
 	switch f.baseline {
 	case "":
 	case "bgv":
@@ -170,7 +178,7 @@ func (f *benchFlags) groups() ([]benchGroup, error) {
 	}
 	for _, name := range f.only {
 		if !slices.Contains(known, name) {
-			return nil, &usageError{Err: fmt.Errorf("--only %q: no such figure", name), Hint: "known: " + strings.Join(known, ", ") + "; those of bgv need --baseline bgv"}
+			return nil, &usageError{Err: fmt.Errorf("--only %q: no such figure", name), Hint: "known: " + strings.Join(known, ", ") + "; those of bgv need --baseline bgv, those of other accountants --python"}
 		}
 	}
 	return chosen, nil

@@ -31,7 +31,9 @@ func history(t testing.TB, n int) *memory {
 			b.Add(&ledger.Entry{Kind: ledger.KindSettle, Reserve: int64(index), Receipt: req.Reservation, Status: ledger.StatusCommitted}, keyOf(collectorOf(req.Task)), sign)
 		}
 	}
-	b.Store(func(key string, body []byte) { m.objects[key] = body }, keyOf("anna"))
+	if err := b.Store(func(key string, body []byte) { m.objects[key] = body }, keyOf("anna")); err != nil {
+		t.Fatal(err)
+	}
 	return m
 }
 
