@@ -41,6 +41,8 @@ var rules = []struct {
 	{"the program of a vehicle stays small", smallClient, map[string]string{
 		"privacy/a.go":         `package privacy; import _ "github.com/minio/minio-go/v7"`,
 		"pipeline/client/a.go": `package client; import _ "github.com/apache/arrow/go/v17/arrow"`,
+
+		"cmd/veilsum-vehicle/a.go": `package main; import _ "github.com/spf13/cobra"`,
 	}},
 	{"helpers of tests stay in tests", testHelpers, map[string]string{
 		"privacy/a.go":           `package privacy; import _ "github.com/veilsum/veilsum/privacy/privacytest"`,

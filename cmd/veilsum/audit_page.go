@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veilsum/veilsum/cmd/internal/version"
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/schema"
@@ -18,7 +19,7 @@ import (
 func auditPage(rep *auditor.Report) ([]byte, error) {
 	s := rep.Statement()
 	d := report.Audit{
-		Title: "Veilsum audit", Created: fmt.Sprintf("%s, veilsum %s, %s", time.Now().UTC().Format("2006-01-02 15:04 MST"), newVersion().Version, rep.Software.Go),
+		Title: "Veilsum audit", Created: fmt.Sprintf("%s, veilsum %s, %s", time.Now().UTC().Format("2006-01-02 15:04 MST"), version.New("veilsum").Version, rep.Software.Go),
 		Store: rep.Store, Owner: rep.Owner.String(), Complete: rep.Complete, Plain: s.Plain,
 		Enforcement: s.Enforcement, OutsideBudget: s.OutsideBudget, Implementation: s.Implementation, NotProtected: s.NotProtected,
 		Software: softwareRows(rep.Software),

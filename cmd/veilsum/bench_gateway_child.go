@@ -25,6 +25,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veilsum/veilsum/cmd/internal/vehicle"
 	"github.com/veilsum/veilsum/pipeline/gateway"
 )
 
@@ -59,7 +60,7 @@ func startChild(ctx context.Context, pem string, args ...string) (*benchChild, e
 		return nil, errors.Join(fmt.Errorf("the server does not start: %s", said.String()), err, c.process.Wait())
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	c.roots, err = readCAs(pem)
+	c.roots, err = vehicle.ReadCAs(pem)
 	return c, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/veilsum/veilsum/cmd/internal/version"
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
 )
 
@@ -12,7 +13,7 @@ import (
 func (r *planAnswer) page() report.Plan {
 	in := r.Inputs
 	d := report.Plan{
-		Title: "Privacy plan of " + in.Task, Created: time.Now().UTC().Format("2006-01-02 15:04 MST") + ", veilsum " + newVersion().Version,
+		Title: "Privacy plan of " + in.Task, Created: time.Now().UTC().Format("2006-01-02 15:04 MST") + ", veilsum " + version.New("veilsum").Version,
 		Epsilon: in.Epsilon, Delta: in.Delta, NoiseMultiplier: in.NoiseMultiplier, OneRound: orNaN(r.OneRound.RDP), Affordable: r.Rounds.RDP,
 		Chosen: r.chosen, MinBatch: in.MinBatch, Warnings: r.Warnings,
 		Inputs: []report.Parameter{

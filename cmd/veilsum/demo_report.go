@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veilsum/veilsum/cmd/internal/version"
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
 	"github.com/veilsum/veilsum/privacy/canary"
@@ -170,7 +171,7 @@ func (d *demoRun) page(r *demoResult) report.Data {
 	t := d.world.plan.Task
 	data := report.Data{
 		Title:   "Veilsum: " + d.data.title,
-		Created: fmt.Sprintf("%s, veilsum %s, task %s", d.started.UTC().Format("2006-01-02 15:04 MST"), newVersion().Version, d.world.task),
+		Created: fmt.Sprintf("%s, veilsum %s, task %s", d.started.UTC().Format("2006-01-02 15:04 MST"), version.New("veilsum").Version, d.world.task),
 		DataSet: d.data.sentence, Credit: d.data.credit, TestRows: d.fleet.TestRows(), Vehicles: r.Vehicles,
 		Guarantee: report.Guarantee{
 			Epsilon: r.Epsilon, Delta: r.Delta, Relation: "zero-out: one vehicle's update is replaced by zero in every round",

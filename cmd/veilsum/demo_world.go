@@ -200,7 +200,7 @@ func (w *demoWorld) enroll(ctx context.Context, d *demoRun, authority ed25519.Pr
 // client starts vehicle i's program, as after an ignition, with what its own
 // directory holds. It does not wait for the disk.
 func (w *demoWorld) client(i int) (c *client.Client, stop func(), err error) {
-	id, floor, err := new(app).readVehicle(w.vehicles[i]) // its key is in clear
+	id, floor, err := readVehicle(w.vehicles[i]) // its key is in clear
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,19 +2,18 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/veilsum/veilsum/cmd/internal/exit"
+	"github.com/veilsum/veilsum/cmd/internal/vehicle"
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/peers"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/canaryround"
-	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/pipeline/decryptor/watch"
-	"github.com/veilsum/veilsum/pipeline/gateway/remote"
-	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/canary"
 	"github.com/veilsum/veilsum/privacy/ledger"
@@ -83,12 +82,6 @@ var meanings = []meaning{
 	{decryptor.ErrStale, exitVerify, "open the round with the newest snapshot of \"veilsum fleet list\""},
 	{decryptor.ErrNoKey, exitFailed, "round keys exist from \"committee init --epochs\" until they expire or have answered"},
 	{collector.ErrVoted, exitNotReady, `"veilsum round collect" ends the round once enough decryptors have answered`},
-	{client.ErrFloor, exitVerify, "the vehicle's owner set a floor; this task is below it"},
-	{client.ErrEpoch, exitFailed, "one report per epoch: wait for the next round"},
-	{client.ErrModel, exitFailed, "train on the model that \"veilsum round status\" names, or pass the right --model"},
-	{client.ErrExpired, exitFailed, "wait for the next round"},
-	{state.ErrLocked, exitFailed, "stop the other process that uses this --state directory"},
-	{remote.ErrRefused, exitFailed, "nothing was sent; ask who runs the gateway"},
 	{pipeline.ErrUntrusted, exitVerify, "the store holds an object that its signer did not make like this; see which one above"},
 	{schema.ErrSignature, exitVerify, ""},
 	{schema.ErrFormat, exitVerify, ""},
@@ -98,9 +91,9 @@ var meanings = []meaning{
 
 // explain returns the exit status of an error and how to cure it.
 func explain(ctx context.Context, err error) (code int, hint string) {
-	table := make([]exit.Meaning, len(meanings))
-	for i, m := range meanings {
-		table[i] = exit.Meaning{Err: m.err, Code: m.code, Hint: m.hint}
+	table := slices.Clone(vehicle.Own)
+	for _, m := range meanings {
+		table = append(table, exit.Meaning{Err: m.err, Code: m.code, Hint: m.hint})
 	}
 	return exit.Explain(ctx, err, table)
 }

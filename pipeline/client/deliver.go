@@ -15,29 +15,30 @@ import (
 // Fate is what the store shows of a report.
 type Fate int
 
-// The fates. Late and LeftOut are final, Summed too.
+// The fates. The last four are final.
 const (
 	Absent  Fate = iota + 1 // the store has no such report, and the round still takes one
-	Sent                    // complete in the store; the round's list is not frozen yet
+	Sent                    // complete in the store, and no list is frozen, or the store does not show lists
 	Listed                  // in the round's frozen list
 	Summed                  // in the sum that the round published
 	LeftOut                 // in the store, but the round ended without it
 	Late                    // the list was frozen, or the round ended, before the report was complete
+	Over                    // the round ended, and the store, a gateway, does not show whether with this report
 )
 
 // String returns the fate in one word.
 func (f Fate) String() string {
-	if f < Absent || f > Late {
+	if f < Absent || f > Over {
 		return "unknown"
 	}
-	return []string{"absent", "sent", "listed", "summed", "left out", "late"}[f-Absent]
+	return []string{"absent", "sent", "listed", "summed", "left out", "late", "over"}[f-Absent]
 }
 
 // MarshalText implements encoding.TextMarshaler.
 func (f Fate) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
 
-// Lost tells that the report is in no sum and will be in none.
-func (f Fate) Lost() bool { return f == LeftOut || f == Late }
+// Lost tells that the report is in no sum and will be in none, as far as the store shows.
+func (f Fate) Lost() bool { return f == LeftOut || f == Late || f == Over }
 
 // Delivery is what became of a report that waited.
 type Delivery struct {
@@ -87,13 +88,20 @@ func (c *Client) Deliver(ctx context.Context, s storage.Store, plan *pipeline.Pl
 		if d.Fate, err = FateOf(ctx, s, r, rep.ID); err != nil {
 			return nil, err
 		}
+		if d.Fate == Absent { // a gateway shows no report, but it has confirmed this one
+			d.Fate = Sent
+		}
 	}
 	return d, c.state.Remove(file)
 }
 
 // FateOf tells what the store shows of a report of the round. The receipt and the manifest are signed;
 // candidate lists are not, and are believed as the Collector believes them (pipeline.FrozenCandidates).
+// An [Announcer] shows descriptors and receipts only: its reports are Absent until the round is Over.
 func FateOf(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.ReportID) (Fate, error) {
+	if _, ok := s.(Announcer); ok {
+		return behindGateway(ctx, s, r)
+	}
 	complete := true
 	if _, err := s.Stat(ctx, pipeline.HeaderKey(r.Name, id)); errors.Is(err, storage.ErrNotExist) {
 		complete = false
@@ -127,6 +135,17 @@ func FateOf(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.R
 		return Listed, nil
 	}
 	return Late, nil
+}
+
+func behindGateway(ctx context.Context, s storage.Store, r *pipeline.Round) (Fate, error) {
+	_, err := pipeline.LoadReceipt(ctx, s, r)
+	if errors.Is(err, storage.ErrNotExist) {
+		return Absent, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return Over, nil
 }
 
 func ended(ctx context.Context, s storage.Store, r *pipeline.Round, receipt schema.Receipt, id schema.ReportID, complete bool) (Fate, error) {

@@ -272,8 +272,8 @@ func TestStatus(t *testing.T) {
 
 // TestFateText: programs read these words.
 func TestFateText(t *testing.T) {
-	b, err := json.Marshal([]client.Fate{client.Absent, client.Sent, client.Listed, client.Summed, client.LeftOut, client.Late, 0, 99})
-	if want := `["absent","sent","listed","summed","left out","late","unknown","unknown"]`; err != nil || string(b) != want {
+	b, err := json.Marshal([]client.Fate{client.Absent, client.Sent, client.Listed, client.Summed, client.LeftOut, client.Late, client.Over, 0, 99})
+	if want := `["absent","sent","listed","summed","left out","late","over","unknown","unknown"]`; err != nil || string(b) != want {
 		t.Error(string(b), err)
 	}
 }

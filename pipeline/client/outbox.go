@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -64,11 +63,14 @@ func outbox(d *state.Dir, h *history) ([]Waiting, error) {
 		if err != nil {
 			return nil, err
 		}
-		if w.Damaged != nil || h.counts(x) {
-			all = append(all, w)
+		if w.Damaged != nil || h.counts(x) { // a vehicle has few: to insert is enough
+			i := slices.IndexFunc(all, func(o Waiting) bool { return o.Name.Epoch > w.Name.Epoch })
+			if i < 0 {
+				i = len(all)
+			}
+			all = slices.Insert(all, i, w)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Waiting) int { return cmp.Compare(a.Name.Epoch, b.Name.Epoch) })
 	return all, nil
 }
 
@@ -165,24 +167,24 @@ func (c *Client) openCounted(file string) (*os.File, *schema.Report, int64, erro
 
 // whole checks the report as its readers will: a worn disk must not cost the
 // link what everybody would refuse.
-func (c *Client) whole(rep *schema.Report, r io.Reader) error {
-	if err := errors.Join(rep.Verify(schema.NewPublicKey(c.id.Key)), rep.VerifyBoxes()); err != nil {
+func (c *Client) whole(rep *schema.Report, r *io.SectionReader) error {
+	err := errors.Join(rep.Verify(schema.NewPublicKey(c.id.Key)), rep.VerifyBoxes())
+	if err != nil {
 		return fmt.Errorf("%w: outbox file: %w", schema.ErrFormat, err)
 	}
-	h := rep.Header
-	buf := make([]byte, h.PieceBytes(0))
-	hashes := make([]schema.Digest, h.Pieces())
-	for i := range hashes {
-		piece := buf[:h.PieceBytes(i)]
-		if _, err := io.ReadFull(r, piece); err != nil {
-			return err
-		}
-		hashes[i] = schema.HashPiece(i, piece)
+	hashes, err := pieceHashes(rep, r)
+	if err == nil && schema.PieceRoot(hashes) != rep.Header.Root {
+		err = fmt.Errorf("%w: outbox file: its pieces are not those that were sealed", schema.ErrFormat)
 	}
-	if schema.PieceRoot(hashes) != h.Root {
-		return fmt.Errorf("%w: outbox file: its pieces are not those that were sealed", schema.ErrFormat)
-	}
-	return nil
+	return err
+}
+
+func pieceHashes(rep *schema.Report, r *io.SectionReader) (hashes []schema.Digest, err error) {
+	err = eachPiece(rep, r, func(i int, piece []byte) error {
+		hashes = append(hashes, schema.HashPiece(i, piece))
+		return nil
+	})
+	return hashes, err
 }
 
 // Discard removes the outbox files of rounds that expired tells, asked with the
@@ -309,11 +311,8 @@ func lacking(ctx context.Context, s storage.Store, rep *schema.Report, r *io.Sec
 		missing, err := unstored(ctx, s, rep)
 		return missing, false, err
 	}
-	var hashes []schema.Digest
-	if err := eachPiece(rep, r, func(i int, piece []byte) error {
-		hashes = append(hashes, schema.HashPiece(i, piece))
-		return nil
-	}); err != nil {
+	hashes, err := pieceHashes(rep, r)
+	if err != nil {
 		return nil, false, err
 	}
 	head, _ := rep.Header.BoxOffset(0)

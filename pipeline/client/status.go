@@ -1,7 +1,7 @@
 package client
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/veilsum/veilsum/pipeline/state"
@@ -34,8 +34,10 @@ func ReadStatus(d *state.Dir) (*Status, error) {
 	if s.Waiting, err = outbox(d, h); err != nil {
 		return nil, err
 	}
-	for scope, x := range h.Scopes {
-		for task, t := range x.Tasks {
+	for _, scope := range slices.Sorted(maps.Keys(h.Scopes)) {
+		x := h.Scopes[scope]
+		for _, task := range slices.Sorted(maps.Keys(x.Tasks)) {
+			t := x.Tasks[task]
 			if !t.Reported {
 				continue
 			}
@@ -46,9 +48,6 @@ func ReadStatus(d *state.Dir) (*Status, error) {
 			s.Tasks = append(s.Tasks, g)
 		}
 	}
-	slices.SortFunc(s.Tasks, func(a, b Given) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Task.String(), b.Task.String()))
-	})
 	return s, nil
 }
 

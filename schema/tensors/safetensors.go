@@ -2,13 +2,11 @@ package tensors
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/veilsum/veilsum/schema"
@@ -41,15 +39,25 @@ func ReadSafetensors(r io.Reader, want []schema.Tensor) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	// In the order of the data, which is then read in one pass.
-	slices.SortStableFunc(all, func(a, b stored) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
-	done, next, places := map[string]bool{}, int64(0), byName(want)
+	places, starts := byName(want), map[int64]stored{}
 	for _, x := range all {
-		i, ok := places[x.name]
-		if !ok {
+		if _, ok := places[x.name]; !ok {
 			return nil, fmt.Errorf("%w: no tensor of the task is named %.130q; the task has %s", ErrMismatch, x.name, list(want))
 		}
-		n, err := x.fits(want[i], next)
+		if y, taken := starts[x.from]; taken {
+			return nil, fmt.Errorf("%w: tensors %q and %q overlap", ErrFile, x.name, y.name)
+		}
+		starts[x.from] = x
+	}
+	// In the order of the data, which is read in one pass: each starts where the one before ends.
+	done, next := map[string]bool{}, int64(0)
+	for range all {
+		x, ok := starts[next]
+		if !ok {
+			return nil, fmt.Errorf("%w: no tensor starts at byte %d of the data: a hole, or an overlap", ErrFile, next)
+		}
+		i := places[x.name]
+		n, err := x.fits(want[i])
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +78,7 @@ func ReadSafetensors(r io.Reader, want []schema.Tensor) ([]float32, error) {
 }
 
 // fits checks a stored tensor against the task's and returns its number of values.
-func (x stored) fits(t schema.Tensor, next int64) (int, error) {
+func (x stored) fits(t schema.Tensor) (int, error) {
 	dt, known := types[x.dtype]
 	if !known {
 		return 0, fmt.Errorf("%w: tensor %q is of type %.20q; cure: convert it to F32", ErrFile, x.name, x.dtype)
@@ -82,8 +90,8 @@ func (x stored) fits(t schema.Tensor, next int64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if x.from != next || x.to-x.from != int64(n)*int64(dt.bytes) {
-		return 0, fmt.Errorf("%w: tensor %q lies at bytes %d to %d: a hole, an overlap or a wrong size", ErrFile, x.name, x.from, x.to)
+	if x.to-x.from != int64(n)*int64(dt.bytes) {
+		return 0, fmt.Errorf("%w: tensor %q lies at bytes %d to %d, which is not the size of its shape", ErrFile, x.name, x.from, x.to)
 	}
 	return n, nil
 }

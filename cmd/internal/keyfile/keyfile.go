@@ -4,9 +4,9 @@
 package keyfile
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -36,13 +36,17 @@ func New(path string, force bool) (ed25519.PrivateKey, error) {
 	return key, Write(path, text, 0o600, force)
 }
 
+// prefix is what stands before the 32 bytes of the seed: RFC 8410 fixes every
+// byte of a version 1 private key without attributes, which is what openssl and Go write.
+// Package x509 would link all other kinds of keys, a tenth of a megabyte in a vehicle's program.
+const prefix = "\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20"
+
 // Encode returns the text of a key's file.
 func Encode(key ed25519.PrivateKey) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
+	if len(key) != ed25519.PrivateKeySize {
+		return nil, ErrFormat
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: append([]byte(prefix), key.Seed()...)}), nil
 }
 
 // ErrFormat: a text is not the PEM of an Ed25519 private key.
@@ -54,12 +58,11 @@ func Decode(text []byte) (ed25519.PrivateKey, error) {
 	if block == nil || block.Type != pemType {
 		return nil, ErrFormat
 	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := k.(ed25519.PrivateKey)
-	if err != nil || !ok {
+	seed, ok := bytes.CutPrefix(block.Bytes, []byte(prefix))
+	if !ok || len(seed) != ed25519.SeedSize {
 		return nil, ErrFormat
 	}
-	return key, nil
+	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 // Read reads a key; its errors never quote the file.

@@ -1,0 +1,31 @@
+package vehicle
+
+// What the verbs do, for the help of each program.
+const (
+	InitHelp = `Without --id: makes the vehicle's signing key in --state, if there is none, and
+prints the public key, which the authority enrolls ("veilsum fleet enroll KEY").
+With --id: writes the pseudonym that the authority answered, a device secret that
+hedges the vehicle's randomness, and the vehicle's own floor: a task with a
+smaller min_batch_size or noise_multiplier is refused.`
+
+	SealHelp = `Clips, encodes and seals the update of this epoch into one report, writes it
+to the outbox of --state, and uploads it. From then on the vehicle's
+participation is counted. An interrupted upload goes on with "upload".
+The update's format follows from its name:
+  .f32 .raw .bin   raw little-endian float32, all tensors in the task's order
+  .npy             one NumPy array: the only tensor, or all values flat
+  .safetensors     the task's tensors by their names
+  a folder         NAME.npy for each tensor
+  -                raw float32 on standard input
+Exit status 3: the report came too late for the round's list.`
+
+	UploadHelp = `Sends what the store lacks of each report in the outbox, the header last, and
+says what became of it. It may be interrupted at any point. Nothing is sent to a
+round whose list is frozen or that has ended: the report is then removed, and
+the exit status is 3. The clock of this machine decides nothing.`
+
+	StatusHelp = `Prints the vehicle's pseudonym and floor, the reports in its outbox and how
+often it took part. With --store and --task also the next epoch in which it may
+report, and what became of its last report. Without a link it prints what the
+disk tells, and ends with 75.`
+)
