@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/peers"
+	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/privacy/accountant"
 )
 
@@ -73,6 +74,19 @@ func TestNoiseForASensitivityThatIsNotTheClippingNorm(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	near(t, "compared", v.Epsilon, *zero.Tight, 0)
+	// What is advised gives the claim over all rounds, and a little less noise does not.
+	for _, c := range []struct {
+		factor float64
+		holds  bool
+	}{{1, true}, {0.999, false}} {
+		p, err := privacy.New(privacy.Literal{Values: 5000, ClippingNorm: v.Veilsum.ClippingNorm, NoiseMultiplier: v.Veilsum.NoiseMultiplier * c.factor, TrustModel: privacy.Local, MinBatchSize: 2, MaxBatchSize: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g, err := p.Guarantee(v.Rounds, v.Delta); err != nil || (g.Epsilon <= v.Claimed.Epsilon) != c.holds {
+			t.Errorf("%g times the advice gives %v %v", c.factor, g, err)
+		}
+	}
 	if !strings.Contains(strings.Join(v.Reasons, "\n"), "10000 times too small") && !strings.Contains(strings.Join(v.Reasons, "\n"), "1e+04 times too small") {
 		t.Errorf("reasons are %q", v.Reasons)
 	}
