@@ -101,6 +101,9 @@ func (s *faultStep) choose(calls []faulttest.Call) (faults []faulttest.Fault) {
 		if slow() && c.NeedsSpace() {
 			faults = append(faults, faulttest.Fail(n, syscall.ENOSPC))
 		}
+		if !slow() && c == (faulttest.Call{Name: "read", Path: "up.arrow"}) { // by a child process, which tells it in its own words
+			faults = append(faults, faulttest.Fail(n, syscall.EIO))
+		}
 		name := c.Name
 		if s.name != "round propose" {
 			name = map[bool]string{true: "writes", false: "reads"}[c.Write]

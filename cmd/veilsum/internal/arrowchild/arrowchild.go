@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
@@ -46,6 +47,8 @@ type request struct {
 type answer struct {
 	Error    string          `json:"error,omitempty"`
 	Mismatch bool            `json:"mismatch,omitempty"` // the error wraps arrowipc.ErrMismatch
+	File     bool            `json:"file,omitempty"`     // the error wraps arrowipc.ErrFile
+	Errno    syscall.Errno   `json:"errno,omitempty"`    // of a disk that fails: not the file's fault
 	Tensors  []schema.Tensor `json:"tensors,omitempty"`
 	Values   int             `json:"values"`
 }
@@ -106,14 +109,24 @@ func ask(ctx context.Context, q request, use func(answer, io.Reader) error) erro
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err == nil && a.Error != "" && a.Mismatch:
-		return &told{arrowipc.ErrMismatch, a.Error}
 	case err == nil && a.Error != "":
-		return &told{arrowipc.ErrFile, a.Error}
+		return a.told()
 	case err != nil || end != nil:
 		return fmt.Errorf("%w: %s is damaged, or made to do harm: %w (%s)", arrowipc.ErrFile, path, ErrDied, stderr.first(end))
 	}
 	return nil
+}
+
+func (a answer) told() error {
+	switch {
+	case a.Mismatch:
+		return &told{arrowipc.ErrMismatch, a.Error}
+	case a.File:
+		return &told{arrowipc.ErrFile, a.Error}
+	case a.Errno != 0:
+		return &told{a.Errno, a.Error}
+	}
+	return errors.New(a.Error)
 }
 
 // told is an error of the child in its own words.
@@ -125,7 +138,7 @@ type told struct {
 // Error implements error.
 func (t *told) Error() string { return t.text }
 
-// Unwrap returns the sentinel error.
+// Unwrap returns the sentinel error, or what the system said.
 func (t *told) Unwrap() error { return t.is }
 
 func start(ctx context.Context, q request) (*exec.Cmd, io.Reader, *head, error) {

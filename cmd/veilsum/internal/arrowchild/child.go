@@ -29,7 +29,7 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 		return fmt.Errorf("%s: it is run by other commands: %w", Command, err)
 	}
 	if err := limit(q.Path); err != nil {
-		return tell(stdout, answer{Error: err.Error()}, nil)
+		return tell(stdout, failed(err), nil)
 	}
 	var a answer
 	var values []float32
@@ -40,10 +40,16 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 		values, err = arrowipc.ReadUpdate(q.Path, q.Tensors)
 	}
 	if a.Values = len(values); err != nil {
-		a = answer{Error: err.Error(), Mismatch: errors.Is(err, arrowipc.ErrMismatch)}
-		values = nil
+		a, values = failed(err), nil
 	}
 	return tell(stdout, a, values)
+}
+
+// failed is the answer that tells an error with what it wraps.
+func failed(err error) answer {
+	a := answer{Error: err.Error(), Mismatch: errors.Is(err, arrowipc.ErrMismatch), File: errors.Is(err, arrowipc.ErrFile)}
+	errors.As(err, &a.Errno)
+	return a
 }
 
 // limit bounds the memory of this process by the size of the file.
