@@ -118,6 +118,9 @@ func (l *Ledger) Audit(ctx context.Context, kept ledger.Checkpoint) (*ledger.Rep
 	return r, ledgerError(err)
 }
 
+// Reservations returns all reservations that the ledger's entries made, in their order.
+func (l *Ledger) Reservations() []ledger.Reservation { return l.log.Reservations() }
+
 // Find returns the ledger's reservation of a manifest of the round, or ErrNotReady.
 func (l *Ledger) Find(r *Round, id schema.ManifestID) (ledger.Reservation, error) {
 	x, err := l.log.Find(ledger.ID(r.Name.Task.Digest), ledger.ID(r.ID.Digest), ledger.ID(id.Digest))

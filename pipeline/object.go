@@ -251,8 +251,8 @@ func (n Object) roundKey() string {
 }
 
 // Evidence tells whether an object of this name can be evidence in an audit: all but
-// pieces, of which a sum that a receipt names can take the place.
+// pieces, of which a sum that a receipt names can take the place, and a gateway's own notes.
 func Evidence(key string) bool {
 	o, ok := ParseObject(key)
-	return ok && o.Kind != KindPiece && o.Kind != KindProbe
+	return ok && o.Kind != KindPiece && o.Kind != KindClaim && o.Kind != KindProbe
 }

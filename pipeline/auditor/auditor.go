@@ -153,6 +153,16 @@ func Audit(ctx context.Context, s storage.Store, owner schema.PublicKey, opt Opt
 	return a.report, err
 }
 
+// CheckLedger verifies every object of one scope's ledger as Audit does, and nothing
+// else. At the first flaw it returns a [*Flaw].
+func CheckLedger(ctx context.Context, s storage.Store, owner schema.PublicKey, scope schema.Scope, opt Options) (*Ledger, error) {
+	l, err := newAuditor(ctx, s, owner, opt).ledger(scope)
+	if err != nil {
+		return nil, err
+	}
+	return l.out, nil
+}
+
 func newAuditor(ctx context.Context, s storage.Store, owner schema.PublicKey, opt Options) *auditor {
 	return &auditor{ctx: ctx, store: s, owner: owner, opt: opt, report: newReport(s.String(), owner), plans: map[schema.TaskID]*pipeline.Plan{}, ledgers: map[schema.ScopeID]*scopeLedger{}}
 }

@@ -2,11 +2,7 @@ package auditor
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
-	"io"
 	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -117,7 +113,7 @@ func (r *roundAudit) forward(last *lane) error {
 // model hashes the published model without holding it in memory.
 func (r *roundAudit) model() error {
 	key := pipeline.ModelKey(r.Name.Task, r.Descriptor.ModelHash)
-	got, err := hashModel(r.ctx, r.store, key)
+	got, err := pipeline.HashModel(r.ctx, r.store, key)
 	if err != nil {
 		return blame(key, "the model", err)
 	}
@@ -126,23 +122,6 @@ func (r *roundAudit) model() error {
 	}
 	r.count("model")
 	return nil
-}
-
-// hashModel is schema.HashModel of an object of any size.
-func hashModel(ctx context.Context, s storage.Store, key string) (schema.Digest, error) {
-	rc, info, err := s.Get(ctx, key)
-	if err != nil {
-		return schema.Digest{}, err
-	}
-	defer rc.Close()
-	h, label := sha256.New(), "veilsum/1/model"
-	h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(label))))
-	io.WriteString(h, label)
-	h.Write(binary.LittleEndian.AppendUint64(nil, uint64(info.Size)))
-	if _, err := io.Copy(h, rc); err != nil {
-		return schema.Digest{}, err
-	}
-	return schema.Digest(h.Sum(nil)), nil
 }
 
 // loadReceipt verifies the receipt's signature and that it is this round's; its claims are checked later.
