@@ -53,6 +53,7 @@ type meaning struct {
 
 // meanings in the order they are tried: the more telling one first.
 var meanings = []meaning{
+	{errFlaws, exitVerify, "restore what is damaged or missing from a copy; of an open round abort it and open the next epoch; \"veilsum audit\" says what is still proven"},
 	{pipeline.ErrStore, exitFailed, `nothing was written; "veilsum store doctor" shows what is wrong, storage/STORE.md lists servers that work`},
 	{pipeline.ErrFormat, exitFailed, "use the veilsum that made this store, or a newer one; nothing was read or written"},
 	{storage.ErrLies, exitFailed, "do not use this store; storage/STORE.md lists servers that work"},

@@ -22,7 +22,7 @@ in order. Names are those of schema/FORMAT.md.`, "  veilsum store ls --store fil
 			return a.list(ctx, f, strings.Join(args, ""))
 		})
 	f.registerStore(ls)
-	return noun("store", "Look after a store", ls, a.storeDoctorCommand())
+	return noun("store", "Look after a store", ls, a.storeDoctorCommand(), a.storeFsckCommand(), a.storeGCCommand())
 }
 
 type objectLine struct {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
-	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/keeper"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage/dir"
@@ -214,7 +213,7 @@ func (f *fleet) litter(r *rand.Rand) {
 			f.Put(pipeline.AggregateKey(x.Name, sha256.Sum256(report.Digest[:])), report.Digest[:])
 		}
 		if r.IntN(2) == 0 {
-			f.Put(pipeline.ModelKey(x.Name.Task, collector.HashModel(report.Digest[:])), report.Digest[:])
+			f.Put(pipeline.ModelKey(x.Name.Task, schema.HashModel(report.Digest[:])), report.Digest[:])
 		}
 		if r.IntN(2) == 0 {
 			f.Put(pipeline.ClaimKey(x.Name, schema.VehicleID(report.Digest[:16]), 0), []byte("claim"))

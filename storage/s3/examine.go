@@ -26,19 +26,21 @@ var (
 	_ storage.Janitor  = (*Store)(nil)
 )
 
-const partRacers, partRounds = 6, 4
+const (
+	partRacers = 6
+	partRounds = 4
+	probes     = "veilsum-probe/" // where the package doctor probes; never locked
+)
 
 // Probe implements [storage.Prober]: it creates an object below "veilsum-probe/", tries
 // to create it again with other bytes, by a single PUT and in parts, both of
 // which the server MUST refuse, and deletes it. The error wraps [storage.ErrLies] if it does not.
 func (s *Store) Probe(ctx context.Context) error {
-	key := "veilsum-probe/" + rand.Text()
-	x := &probe{Store: s, plain: *s}
-	x.plain.config.Retain = Retention{} // a probe must go again
-	if _, err := x.plain.PutOnce(ctx, key, []byte("first")); err != nil {
+	key := probes + rand.Text()
+	if _, err := s.PutOnce(ctx, key, []byte("first")); err != nil {
 		return err
 	}
-	err := x.refuses(ctx, key)
+	err := (&probe{s}).refuses(ctx, key)
 	if cleanup := s.Delete(ctx, key); cleanup != nil && err == nil {
 		return cleanup
 	}
@@ -46,14 +48,11 @@ func (s *Store) Probe(ctx context.Context) error {
 }
 
 // probe makes requests that the driver itself would never make.
-type probe struct {
-	*Store
-	plain Store
-}
+type probe struct{ *Store }
 
 // refuses tries to overwrite an object.
 func (p *probe) refuses(ctx context.Context, key string) error {
-	_, err := p.plain.PutOnce(ctx, key, []byte("second"))
+	_, err := p.PutOnce(ctx, key, []byte("second"))
 	if err == nil {
 		return fmt.Errorf("%w: %s ignores If-None-Match: it overwrites objects; do not use it", storage.ErrLies, p)
 	}
@@ -107,8 +106,7 @@ func (p *probe) inOnePart(ctx context.Context, key string, content []byte) error
 
 // Examine implements [storage.Examiner].
 func (s *Store) Examine(ctx context.Context, folder string, report func(storage.Finding)) error {
-	p := &probe{Store: s, plain: *s}
-	p.plain.config.Retain = Retention{}
+	p := &probe{s}
 	for _, check := range []func(context.Context, string) (storage.Finding, error){
 		p.partsCondition, p.partsRace, p.payloadHash, p.contentMD5, p.checksum, p.interrupted, p.serverEncryption, p.versions, p.retention, p.transport,
 	} {

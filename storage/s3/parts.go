@@ -39,9 +39,9 @@ type upload struct {
 // runParts is PutOnce for large bodies. The name appears when the upload is
 // completed, with If-None-Match on that request, so whatever happens before is invisible.
 func (w *write) runParts(ctx context.Context) (storage.Outcome, error) {
-	// The common retry: do not send it all just to be told.
+	// The common retry: do not send it all just to be told. A look that fails says nothing.
 	outcome, err := w.look(ctx)
-	if err == nil || !errors.Is(err, storage.ErrNotExist) {
+	if err == nil || errors.Is(err, storage.ErrConflict) {
 		return outcome, err
 	}
 	outcome, err = w.run(ctx, w.sendParts)
@@ -66,7 +66,7 @@ func (w *write) sendParts(ctx context.Context) error {
 		err = w.completeParts(ctx)
 	}
 	switch minio.ToErrorResponse(err).Code {
-	case minio.NoSuchUpload: // somebody completed or removed it: look, then begin anew
+	case minio.NoSuchUpload, minio.NoSuchKey: // somebody completed or removed it: look, then begin anew
 		w.forgetNote(ctx)
 		w.parts = nil
 		return errGone
@@ -76,8 +76,11 @@ func (w *write) sendParts(ctx context.Context) error {
 	return err
 }
 
-// errGone looks like a lost answer, which it may be.
-var errGone = errors.New("s3: the upload in parts is gone")
+// Both look like a lost answer: the object tells what happened.
+var (
+	errGone = errors.New("s3: the upload in parts is gone")
+	errLook = errors.New("s3: the upload in parts is complete")
+)
 
 // noteName depends on everything that two uploads must share to be one.
 func (w *write) noteName() string {
@@ -111,8 +114,8 @@ func (w *write) beginParts(ctx context.Context) error {
 	n.plain = true
 	if _, err = n.run(ctx, n.put); errors.Is(err, storage.ErrConflict) { // another process began the same
 		w.store.abort(ctx, w.name, u.UploadID)
-		if u, err = w.readNote(ctx); err != nil {
-			return err
+		if u, err = w.readNote(ctx); err != nil { // and has ended it, or the link is bad
+			return errGone
 		}
 	}
 	w.parts = u
@@ -231,7 +234,9 @@ func (w *write) sendPart(ctx context.Context, i int) error {
 	return last
 }
 
-// completeParts gives the object its name, if that is free.
+// completeParts gives the object its name, if that is free. A success is not believed before the
+// object was looked at: the upload may have been begun by another call, whose metadata it then has,
+// and versitygw 1.8.0 answers 200 to the completion of an upload that is removed at that moment.
 func (w *write) completeParts(ctx context.Context) error {
 	var all []minio.CompletePart
 	for i, etag := range w.parts.etags {
@@ -240,8 +245,8 @@ func (w *write) completeParts(ctx context.Context) error {
 	var options minio.PutObjectOptions
 	options.SetMatchETagExcept("*")
 	_, err := w.store.once.CompleteMultipartUpload(ctx, w.store.config.Bucket, w.name, w.parts.UploadID, all, options)
-	if err == nil && w.parts.WriteID != hex.EncodeToString(w.id[:]) {
-		return errGone // an upload that another call began: its metadata says whether it is right
+	if err == nil {
+		return errLook
 	}
 	return err
 }
@@ -257,7 +262,7 @@ func (w *write) readBack(ctx context.Context) error {
 
 // retain adds the retention to the options of an object that is to be locked.
 func (s *Store) retain(key string, options *minio.PutObjectOptions) {
-	if s.config.Retain.Mode == "" || !s.locked(key) {
+	if s.config.Retain.Mode == "" || strings.HasPrefix(key, probes) || !s.locked(key) {
 		return
 	}
 	options.Mode = minio.RetentionMode(strings.ToUpper(s.config.Retain.Mode))

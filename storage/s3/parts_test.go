@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -167,7 +168,7 @@ func TestUploadGone(t *testing.T) {
 }
 
 // raceInParts: writers of different large bodies, and two of the same, while requests are spoiled.
-func raceInParts(t *testing.T, store storage.Store, round int) {
+func raceInParts(t *testing.T, store, direct storage.Store, round int) {
 	t.Helper()
 	key := fmt.Sprintf("large/%d", round)
 	bodies := [][]byte{noise(partSize + 1), noise(2*partSize + 3), nil}
@@ -178,7 +179,7 @@ func raceInParts(t *testing.T, store storage.Store, round int) {
 		group.Go(func() { outcomes[i], errs[i] = store.PutOnce(t.Context(), key, bodies[i]) })
 	}
 	group.Wait()
-	have, err := storage.ReadAll(t.Context(), store, key, 1<<30)
+	have, err := storage.ReadAll(t.Context(), direct, key, 1<<30)
 	if err != nil {
 		t.Fatalf("%s: %v; writers %v %v", key, err, outcomes, errs)
 	}
@@ -200,7 +201,7 @@ func raceInParts(t *testing.T, store storage.Store, round int) {
 func TestPartsRace(t *testing.T) { partsRace(t, storagetest.StartVersityGW(t, false)) }
 
 func partsRace(t *testing.T, raw string) {
-	open(t, raw) // makes the bucket
+	direct := open(t, raw)
 	flaky, _ := storagetest.StartFaultProxy(t, raw, storagetest.RandomFaults(2, 20))
 	store := openWith(t, flaky, func(c *s3.Config) { inParts(c); c.CreateBucket, c.MaxTries = false, 24 })
 	rounds := 8
@@ -208,7 +209,7 @@ func partsRace(t *testing.T, raw string) {
 		rounds = 2
 	}
 	for round := range rounds {
-		raceInParts(t, store, round)
+		raceInParts(t, store, direct, round)
 	}
 	left, err := open(t, raw).Leftovers(t.Context(), time.Now().Add(time.Hour))
 	t.Logf("%d rounds left %d uploads and notes for the janitor (%v)", rounds, len(left), err)
@@ -241,5 +242,31 @@ func TestCanceledInParts(t *testing.T) {
 	}
 	if n := server.sent(); n < 2 || n > 3 {
 		t.Errorf("%d parts of 4 were sent again", n)
+	}
+}
+
+// TestFalseSuccess: a server that answers 200 to the completion of an upload, and has not
+// made the object, is not believed.
+func TestFalseSuccess(t *testing.T) {
+	server, raw := startFake(t)
+	store := openWith(t, raw, func(c *s3.Config) { inParts(c); c.MaxTries = 2 })
+	body, winner := noise(partSize+1), fakeObject{[]byte("winner"), http.Header{"Last-Modified": {time.Now().UTC().Format(http.TimeFormat)}}}
+	wins := true
+	server.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") {
+			return false
+		}
+		if wins {
+			server.objects["k"] = winner
+		}
+		_, _ = io.WriteString(w, "<CompleteMultipartUploadResult><Bucket>bucket</Bucket></CompleteMultipartUploadResult>")
+		return true
+	}
+	if outcome, err := store.PutOnce(t.Context(), "k", body); outcome != 0 || !errors.Is(err, storage.ErrConflict) {
+		t.Errorf("another object: %v, %v", outcome, err)
+	}
+	wins = false
+	if outcome, err := store.PutOnce(t.Context(), "none", body); outcome != 0 || err == nil || errors.Is(err, storage.ErrConflict) {
+		t.Errorf("no object: %v, %v", outcome, err)
 	}
 }

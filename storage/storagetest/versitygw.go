@@ -78,14 +78,14 @@ func WithPrefix(t testing.TB, raw, prefix string) string {
 func startGateway(t testing.TB, program string, tlsFlags []string) string {
 	t.Helper()
 	root := tempDir(t)
-	data, sidecar := filepath.Join(root, "data"), filepath.Join(root, "meta")
-	for _, dir := range []string{data, sidecar} {
+	data, sidecar, versions := filepath.Join(root, "data"), filepath.Join(root, "meta"), filepath.Join(root, "versions")
+	for _, dir := range []string{data, sidecar, versions} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var failed error
-	for _, posix := range [][]string{{data}, {"--sidecar", sidecar, data}} {
+	for _, posix := range [][]string{{"--versioning-dir", versions, data}, {"--sidecar", sidecar, data}} {
 		address := freeAddress(t)
 		args := append([]string{"--port", address, "--quiet", "--keep-alive"}, tlsFlags...)
 		err := startProcess(t, address, program, append(append(args, "posix"), posix...))
