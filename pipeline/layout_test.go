@@ -193,3 +193,17 @@ func TestForEach(t *testing.T) {
 		t.Error(err, seen.Load(), "calls")
 	}
 }
+
+// TestParseRoundName: names are read as they are written, and nothing else is one.
+func TestParseRoundName(t *testing.T) {
+	for _, n := range []pipeline.RoundName{{}, {Epoch: 7, Lane: 3}, {Epoch: 1<<64 - 1, Lane: 1<<32 - 1}} {
+		if got, ok := pipeline.ParseRoundName(n.Task, n.String()); !ok || got != n {
+			t.Errorf("%s: %v %t", n, got, ok)
+		}
+	}
+	for _, bad := range []string{"", "7-3", "000000000007", "000000000007-", "000000000007-03", "+00000000007-3", "000000000007-3-1", "000000000007-4294967296", "000000000007-3 "} {
+		if n, ok := pipeline.ParseRoundName(schema.TaskID{}, bad); ok {
+			t.Errorf("%q is taken for %v", bad, n)
+		}
+	}
+}

@@ -40,9 +40,9 @@ func (a *app) committeeServeCommand() *cobra.Command {
 epochs, and erased when they expire or have answered. Nothing is signed that these commands would
 not sign. Trouble in one round does not stop the others; it is told once and tried again.
 
-Before it signs anything, and never otherwise, it compares --record with --state and with what the store
-shows of this decryptor's signatures, and refuses to start if one of them was restored from a backup.
-Keep the record on another disk than the state, and neither in a backup.
+Before it signs anything it compares --record with --state and with what the store shows of this
+decryptor's signatures, and ends with status 1 if one of them was restored from a backup. Keep the
+record on another disk than the state, and neither in a backup. "committee status" shows what it signed.
 
 --policy names a YAML file that may only refuse: min_batch_size, max_epsilon_per_round, tasks (a list),
 max_rounds_per_day, pause_file (nothing is signed while it exists). --once makes one pass, for cron.

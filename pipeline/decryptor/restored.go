@@ -205,20 +205,18 @@ func (d *Decryptor) checkStore(ctx context.Context, s storage.Store, p *pipeline
 	if err := d.allKnown(handovers); err != nil {
 		return err
 	}
+	var names []pipeline.RoundName
 	prefix := pipeline.RoundKeysPrefix(id, k)
 	for info, err := range s.List(ctx, prefix, "") {
 		if err != nil {
 			return err
 		}
 		n, ok := pipeline.ParseRoundName(id, strings.TrimSuffix(info.Key[len(prefix):], ".json"))
-		if !ok {
-			continue
-		}
-		if err := d.checkRound(ctx, s, p, n, k); err != nil {
-			return err
+		if ok {
+			names = append(names, n)
 		}
 	}
-	return nil
+	return pipeline.ForEach(ctx, len(names), func(ctx context.Context, _, i int) error { return d.checkRound(ctx, s, p, names[i], k) })
 }
 
 // checkRound compares the signed objects of one round. What does not verify is not this decryptor's.

@@ -96,8 +96,8 @@ const File = "record.jsonl"
 
 const (
 	version = 1
-	// maxFile bounds what is read: some ten thousand rounds.
-	maxFile = 64 << 20
+	// maxFile bounds what is read: some hundred thousand rounds.
+	maxFile = 1 << 30
 )
 
 // first is the first line: whose record it is.
