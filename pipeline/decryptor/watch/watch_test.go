@@ -162,7 +162,7 @@ func TestServe(t *testing.T) {
 func TestKilledAtEachWrite(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for left := 0; ; left++ {
-			if testing.Short() && left%3 != 0 {
+			if testing.Short() && left%5 != 0 {
 				continue
 			}
 			if !killedAt(t, left, after) {
