@@ -19,7 +19,7 @@ func TestSmall(t *testing.T) {
 	}
 	for _, arch := range []string{"amd64", "arm64"} {
 		path := filepath.Join(t.TempDir(), program)
-		build(t, path, ".", arch)
+		build(t, path, ".", []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + arch}, "-trimpath", "-ldflags=-s -w")
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)

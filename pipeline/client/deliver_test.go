@@ -184,6 +184,12 @@ func TestDeliverNeedsItsRound(t *testing.T) {
 	good := f.Get(pipeline.DescriptorKey(r.Name))
 	f.Replace(pipeline.DescriptorKey(r.Name), func([]byte) []byte { return nil })
 	try(pipeline.ErrNotReady)
+	f.Put(pipeline.DescriptorKey(r.Name), []byte("{")) // damage in the store is none in the outbox
+	try(pipeline.ErrUntrusted)
+	if _, err := c.Deliver(ctx, f.Store, f.Plan, s.File(), nil); errors.Is(err, client.ErrDamaged) {
+		t.Error(err)
+	}
+	f.Replace(pipeline.DescriptorKey(r.Name), func([]byte) []byte { return nil })
 	d, err := schema.Decode[schema.Descriptor](good)
 	if err != nil {
 		t.Fatal(err)

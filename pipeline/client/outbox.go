@@ -88,7 +88,7 @@ func outboxNames(d *state.Dir) ([]string, error) {
 // look reads the header of an outbox file.
 func look(d *state.Dir, file string) (Waiting, schema.Header, error) {
 	f, rep, pieces, err := openOutbox(d, file)
-	if errors.Is(err, schema.ErrFormat) {
+	if errors.Is(err, ErrDamaged) {
 		w := Waiting{File: file, Damaged: err}
 		if info, err := os.Stat(d.Path(file)); err == nil {
 			w.Bytes = info.Size()
@@ -122,13 +122,18 @@ func (c *Client) clear(h *history) error {
 	return nil
 }
 
+// ErrDamaged: the outbox file is not what was sealed, and cannot be sent. It says nothing of the store: only
+// this error is a reason to remove the file.
+var ErrDamaged = errors.New("client: outbox file is damaged")
+
 // ErrUncounted: the outbox file is what a sealing left that was cut short. It must not be sent.
 var ErrUncounted = errors.New("client: report was never counted")
 
 // Upload sends an outbox file: the pieces that the store lacks, then the header object,
 // which commits the report. It may be interrupted anywhere and called again;
 // it sends the same bytes. The file is removed once the store holds the report.
-// A file whose bytes are not those that were sealed is schema.ErrFormat, and nothing is sent.
+// A file whose bytes are not those that were sealed is [ErrDamaged], one that another key has signed
+// pipeline.ErrUntrusted, and nothing is sent.
 // progress, if not nil, is called with the bytes done and the bytes in all.
 //
 // Upload does not ask whether the round still takes the report; [Client.Deliver] does.
@@ -156,7 +161,7 @@ func (c *Client) openCounted(file string) (*os.File, *schema.Report, int64, erro
 	}
 	if err := c.whole(rep, io.NewSectionReader(f, 0, pieces)); err != nil {
 		f.Close()
-		return nil, nil, 0, fmt.Errorf("client: %s: %w", c.state.Path(file), err)
+		return nil, nil, 0, fmt.Errorf("%w: %s", err, c.state.Path(file))
 	}
 	if !h.counts(rep.Header) {
 		f.Close()
@@ -168,15 +173,20 @@ func (c *Client) openCounted(file string) (*os.File, *schema.Report, int64, erro
 // whole checks the report as its readers will: a worn disk must not cost the
 // link what everybody would refuse.
 func (c *Client) whole(rep *schema.Report, r *io.SectionReader) error {
-	err := errors.Join(rep.Verify(schema.NewPublicKey(c.id.Key)), rep.VerifyBoxes())
-	if err != nil {
-		return fmt.Errorf("%w: outbox file: %w", schema.ErrFormat, err)
+	if err := rep.VerifyBoxes(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	hashes, err := pieceHashes(rep, r)
-	if err == nil && schema.PieceRoot(hashes) != rep.Header.Root {
-		err = fmt.Errorf("%w: outbox file: its pieces are not those that were sealed", schema.ErrFormat)
+	if err != nil {
+		return err
 	}
-	return err
+	if schema.PieceRoot(hashes) != rep.Header.Root {
+		return fmt.Errorf("%w: its pieces are not those that were sealed", ErrDamaged)
+	}
+	if err := rep.Verify(schema.NewPublicKey(c.id.Key)); err != nil { // damage, or a key that was replaced
+		return fmt.Errorf("%w: the report in the outbox is not signed with this vehicle's key: %w", pipeline.ErrUntrusted, err)
+	}
+	return nil
 }
 
 func pieceHashes(rep *schema.Report, r *io.SectionReader) (hashes []schema.Digest, err error) {
@@ -204,7 +214,7 @@ func (c *Client) Discard(expired func(pipeline.RoundName) bool) error {
 	return nil
 }
 
-// openOutbox opens a finished report; one that is damaged is schema.ErrFormat.
+// openOutbox opens a finished report, or returns ErrDamaged.
 func openOutbox(d *state.Dir, file string) (*os.File, *schema.Report, int64, error) {
 	f, err := os.Open(d.Path(file))
 	if err != nil {
@@ -216,11 +226,14 @@ func openOutbox(d *state.Dir, file string) (*os.File, *schema.Report, int64, err
 		return nil, nil, 0, fmt.Errorf("client: %w", err)
 	}
 	rep, pieces, err := readOutbox(f, info.Size())
-	if err != nil {
-		f.Close()
-		return nil, nil, 0, fmt.Errorf("client: %s: %w", d.Path(file), err)
+	if err == nil {
+		return f, rep, pieces, nil
 	}
-	return f, rep, pieces, nil
+	f.Close()
+	if errors.Is(err, schema.ErrFormat) {
+		return nil, nil, 0, fmt.Errorf("%w: %s: %w", ErrDamaged, d.Path(file), err)
+	}
+	return nil, nil, 0, fmt.Errorf("client: %s: %w", d.Path(file), err)
 }
 
 func nameOf(h schema.Header) pipeline.RoundName {

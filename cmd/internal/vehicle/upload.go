@@ -36,6 +36,7 @@ func (p *Program) Upload(ctx context.Context, w Where) (int, error) {
 			break // the link or the store: the others would not fare better
 		}
 	}
+	res.idle = len(waiting) == 0
 	if stuck == nil || len(res.Deliveries) > 0 { // what was sent before the link went down was sent
 		p.Out.Result(res)
 	}
@@ -54,7 +55,7 @@ func (s *session) deliver(ctx context.Context, x client.Waiting, res *uploadResu
 	}
 	d, err := s.client.Deliver(ctx, s.store, s.plan, x.File, s.sent())
 	switch {
-	case errors.Is(err, schema.ErrFormat):
+	case errors.Is(err, client.ErrDamaged):
 		s.Out.Warn("a damaged report was removed; its turn is lost, and stays counted: %v", err)
 		return exit.Refused, s.state.Remove(x.File)
 	case refused(err):
@@ -115,6 +116,7 @@ func outcome(f client.Fate) string {
 type uploadResult struct {
 	Reports    []schema.ReportID `json:"reports"` // that arrived in time
 	Deliveries []delivery        `json:"deliveries"`
+	idle       bool              // nothing waited
 }
 
 type delivery struct {
@@ -127,7 +129,7 @@ type delivery struct {
 
 // Text implements ui.Result.
 func (r uploadResult) Text() string {
-	if len(r.Deliveries) == 0 {
+	if r.idle {
 		return "nothing to send\n"
 	}
 	s := ""
