@@ -42,8 +42,10 @@ func dial(t *testing.T, s *gatewaytest.Server, proto string) *tls.Conn {
 // back, in both HTTP versions; a slow but allowed one is taken.
 func TestSlowBody(t *testing.T) {
 	f := pipelinetest.New(t, 1, pieces(1500))
+	var out lockedBuffer
 	s := gatewaytest.Start(f, func(c *gateway.Config) {
 		c.Limits.Idle, c.Limits.Grace, c.Limits.MinRate = 200*time.Millisecond, 200*time.Millisecond, 10_000
+		c.Log = slog.New(slog.NewJSONHandler(&out, nil))
 	})
 	x := newAttack(t, s, f, f.Open(1), 0).enter()
 	rep, parts := x.forge(x.v, pipelinetest.Forgery{})
@@ -69,6 +71,29 @@ func TestSlowBody(t *testing.T) {
 	}
 	a := x.stream(true, piecePath(rep, 0), p, &trickle{b: p, step: 500, pause: 10 * time.Millisecond}) // 50,000 bytes a second
 	x.want(a, 201, "")
+	if text := out.String(); !strings.Contains(text, `"code":"slow"`) || strings.Contains(text, "127.0.0.1") {
+		t.Errorf("the log names no slow body, or an address:\n%s", text)
+	}
+}
+
+// TestPanicIsLogged: a mistake of ours costs one request, and somebody hears of it.
+func TestPanicIsLogged(t *testing.T) {
+	f := pipelinetest.New(t, 1, pipelinetest.Task(100))
+	r := f.Open(1)
+	var out lockedBuffer
+	s := gatewaytest.Start(f, func(c *gateway.Config) {
+		c.Store = watched{Store: f.Store, created: func(string, []byte) { panic("our mistake") }}
+		c.Log = slog.New(slog.NewJSONHandler(&out, nil))
+	})
+	x := newAttack(t, s, f, r, 0).enter()
+	rep, parts := x.forge(x.v, pipelinetest.Forgery{})
+	if a := x.announce(rep, parts); a.status != 0 {
+		t.Error(a)
+	}
+	x.want(x.do(http.MethodGet, "/healthz", nil), 200, "")
+	if !strings.Contains(out.String(), "our mistake") {
+		t.Error(out.String())
+	}
 }
 
 // stuck delivers some bytes and then nothing until it is closed.

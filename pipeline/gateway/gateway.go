@@ -149,6 +149,7 @@ func (x *exchange) note(attrs ...slog.Attr) { x.attrs = append(x.attrs, attrs...
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	x := &exchange{ResponseWriter: w, request: r, route: "none"}
+	defer g.noticePanic(x)
 	g.deadlines(x)
 	handler, err := g.route(x)
 	if err == nil {
@@ -163,6 +164,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.config.Observe(Observation{Route: x.route, Status: x.status, Code: code, Bytes: x.read, Duration: elapsed})
 	}
 	g.log(x, code, err, elapsed)
+}
+
+// noticePanic logs a mistake in our own code, which net/http would swallow, and lets it end the request.
+func (g *Gateway) noticePanic(x *exchange) {
+	if p := recover(); p != nil {
+		g.config.Log.LogAttrs(x.request.Context(), slog.LevelError, "panic", slog.String("route", x.route), slog.String("value", fmt.Sprint(p)))
+		panic(p)
+	}
 }
 
 // deadlines gives every request with a body a first deadline, also one whose body no handler reads: the

@@ -94,7 +94,7 @@ func bodyError(err error) error {
 	case errors.As(err, &r):
 		return r
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &refusal{code: wire.CodeSlow, message: "the body came too slowly", after: retrySeconds, cause: err}
+		return &refusal{code: wire.CodeSlow, message: "the body came too slowly", after: retrySeconds} // the cause names addresses
 	case errors.Is(err, storage.ErrDigest):
 		return refuse(wire.CodeDigest, "the bytes are not those of %s", wire.HeaderDigest)
 	case errors.As(err, &large):
