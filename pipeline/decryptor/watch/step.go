@@ -108,6 +108,11 @@ func (w *Watcher) lookInside(ctx context.Context, r *round, v *View) error {
 	if v.Ended != "" {
 		return nil
 	}
+	manifests, err := pipeline.ListManifests(ctx, w.Store, r.Round) // before the lists: then theirs are seen, too
+	if err != nil {
+		return err
+	}
+	v.Proposed = len(manifests) > 0
 	lists, err := pipeline.ListCandidates(ctx, w.Store, r.Round)
 	if err != nil {
 		return err
@@ -117,9 +122,7 @@ func (w *Watcher) lookInside(ctx context.Context, r *round, v *View) error {
 			v.Unchecked = append(v.Unchecked, id)
 		}
 	}
-	manifests, err := pipeline.ListManifests(ctx, w.Store, r.Round)
-	v.Proposed = len(manifests) > 0
-	return err
+	return nil
 }
 
 func (w *Watcher) exists(ctx context.Context, key string) (bool, error) {
