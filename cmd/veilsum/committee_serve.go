@@ -46,6 +46,7 @@ record on another disk than the state, and neither in a backup. "committee statu
 
 --policy names a YAML file that may only refuse: min_batch_size, max_epsilon_per_round, tasks (a list),
 max_rounds_per_day, pause_file (nothing is signed while it exists). --once makes one pass, for cron.
+After "task renew" give --task twice, with the old TaskID and the new one.
 SIGUSR1 prints what was done so far; SIGINT and SIGTERM end it with status 0, at any moment.`,
 		`  veilsum committee serve --state d0 --record /mnt/other/d0 --store file:./store --task $TASK --owner owner.pub --ahead 20
   veilsum committee serve --state d0 --key d0.pem --passphrase-file pass.txt --policy policy.yaml --once`,

@@ -102,7 +102,7 @@ func (d *Decryptor) checkState() error {
 	for _, e := range d.record.Entries() {
 		switch e.Kind {
 		case record.Accept:
-			if m.Epochs[laneOf(e.Name())] < e.Epoch {
+			if last, ok := m.Epochs[laneOf(e.Name())]; !ok || last < e.Epoch {
 				return stale("it does not remember round %s", e.Name())
 			}
 		case record.Vote:
