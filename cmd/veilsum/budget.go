@@ -103,11 +103,7 @@ func writeCheckpoint(name string, c ledger.Checkpoint) error {
 	if name == "" {
 		return nil
 	}
-	next := name + ".next"
-	if err := os.WriteFile(next, []byte(c.Text()), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(next, name)
+	return writeFile(name, []byte(c.Text()), 0o644, true)
 }
 
 type budgetResult struct {

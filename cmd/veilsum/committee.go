@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veilsum/veilsum/cmd/internal/keyfile"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/state"
@@ -55,7 +56,7 @@ func (a *app) committeeInit(ctx context.Context, f *initFlags) error {
 	path := filepath.Join(f.state, identityFile)
 	var key ed25519.PrivateKey
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(f.state, 0o700); err != nil {
+		if err := keyfile.MakeDir(f.state); err != nil {
 			return err
 		}
 		if key, err = a.newKey(path, f.recipients, false); err != nil {

@@ -50,7 +50,7 @@ func (s *faultStep) fill(t *testing.T, place string) {
 	if !slow() {
 		step = 3
 	}
-	refused := 0
+	refused, kind := 0, "a tmpfs"
 	for room := 0; ; room += step {
 		if room > 200 {
 			t.Fatal("200 pages are not enough")
@@ -60,6 +60,9 @@ func (s *faultStep) fill(t *testing.T, place string) {
 			t.Fatal(err)
 		}
 		disk := newDisk(t, s, dir, sub)
+		if disk.mounted == "" {
+			kind = "a disk played by faults, since no tmpfs may be mounted here"
+		}
 		o := disk.try(t, room)
 		if o.exit == exit.Done {
 			disk.release()
@@ -78,7 +81,7 @@ func (s *faultStep) fill(t *testing.T, place string) {
 	if refused == 0 {
 		t.Error("a full disk was never met")
 	}
-	t.Logf("%d times out of space", refused)
+	t.Logf("%d times out of space, on %s", refused, kind)
 }
 
 // refusal checks what a step says that finds no room.

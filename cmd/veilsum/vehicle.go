@@ -41,7 +41,7 @@ func readArrow(ctx context.Context, path string, want []schema.Tensor) ([]float3
 
 // initVehicle makes the directory of a vehicle whose pseudonym is known.
 func initVehicle(dir string, id schema.VehicleID) (ed25519.PrivateKey, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := keyfile.MakeDir(dir); err != nil {
 		return nil, err
 	}
 	key, err := newKeyFile(filepath.Join(dir, identityFile), false)

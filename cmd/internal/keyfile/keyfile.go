@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,7 +117,7 @@ func Write(path string, data []byte, mode os.FileMode, force bool) error {
 		return err
 	}
 	if force {
-		return os.Rename(tmp.Name(), path)
+		return errors.Join(os.Rename(tmp.Name(), path), syncDir(filepath.Dir(path)))
 	}
 	if err := os.Link(tmp.Name(), path); err != nil {
 		if errors.Is(err, os.ErrExist) {
@@ -124,5 +125,32 @@ func Write(path string, data []byte, mode os.FileMode, force bool) error {
 		}
 		return err
 	}
-	return nil
+	return syncDir(filepath.Dir(path))
+}
+
+// MakeDir makes a private directory, and its parents, whose names survive a power cut.
+func MakeDir(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := MakeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// syncDir makes the names in a directory last: without it a power cut could take a key
+// back whose public half is in use already.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/veilsum/veilsum/cmd/internal/exit"
+	"github.com/veilsum/veilsum/cmd/internal/keyfile"
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/schema"
 )
@@ -47,7 +48,7 @@ func (p *Program) ownKey(dir string) (schema.PublicKey, error) {
 		return schema.PublicKey{}, exit.Usagef("--state is required: the vehicle's directory")
 	}
 	path := filepath.Join(dir, IdentityFile)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := keyfile.MakeDir(dir); err != nil {
 		return schema.PublicKey{}, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
