@@ -51,7 +51,7 @@ type Finding struct {
 // asks it: see the package doctor.
 type Prober interface {
 	// Probe returns nil if the store refused to overwrite, on every path by which
-	// the driver writes. It leaves nothing behind.
+	// the driver writes. It leaves nothing behind if it may delete.
 	Probe(ctx context.Context) error
 }
 
@@ -67,6 +67,7 @@ type Examiner interface {
 // takes room.
 type Leftover struct {
 	Name     string    // for people and for RemoveLeftover; no key
+	Key      string    // of the object that was being written; empty if unknown
 	Size     int64     // bytes; -1 if unknown
 	Modified time.Time // by the clock of the store
 }

@@ -67,7 +67,7 @@ func Check(ctx context.Context, s storage.Store, opt CheckOptions) (*Checked, er
 	if err := c.ledgers(); err != nil {
 		return c.out, err
 	}
-	return c.out, c.leftovers()
+	return c.out, c.interrupted()
 }
 
 type checker struct {
@@ -272,13 +272,9 @@ func (c *checker) snapshot(o object) error {
 	return c.blame(o.Info.Key, err)
 }
 
-// leftovers reports what interrupted writes left behind.
-func (c *checker) leftovers() error {
-	j, ok := c.store.(storage.Janitor)
-	if !ok {
-		return nil
-	}
-	left, err := j.Leftovers(c.ctx, farFuture)
+// interrupted reports what interrupted writes left behind.
+func (c *checker) interrupted() error {
+	left, err := c.leftovers(farFuture)
 	if err != nil {
 		return err
 	}

@@ -217,5 +217,21 @@ func (a Amount) String() string {
 	return fmt.Sprintf("%d %s, %d bytes", a.Objects, word, a.Bytes)
 }
 
+// leftovers returns what interrupted writes of ours left behind before a time, which no list
+// shows. Others may write to the same bucket: their uploads are theirs.
+func (p *plans) leftovers(before time.Time) (ours []storage.Leftover, err error) {
+	j, ok := p.store.(storage.Janitor)
+	if !ok {
+		return nil, nil
+	}
+	all, err := j.Leftovers(p.ctx, before)
+	for _, l := range all {
+		if _, known := pipeline.ParseObject(l.Key); l.Key == "" || known {
+			ours = append(ours, l)
+		}
+	}
+	return ours, err
+}
+
 // old tells whether a time lies before now by at least an age.
 func old(now, at time.Time, age time.Duration) bool { return !at.After(now.Add(-age)) }

@@ -95,7 +95,7 @@ func Sweep(ctx context.Context, s storage.Store, opt SweepOptions) (*Swept, erro
 	if err := walk(ctx, s, w); err != nil {
 		return w.out, err
 	}
-	return w.out, w.leftovers()
+	return w.out, w.interrupted()
 }
 
 type sweeper struct {
@@ -265,19 +265,15 @@ func (n *need) whyPiece(id schema.ReportID, rep *report) string {
 	return WhyIncomplete
 }
 
-// leftovers removes what interrupted writes left behind, which no list shows.
-func (w *sweeper) leftovers() error {
-	j, ok := w.store.(storage.Janitor)
-	if !ok {
-		return nil
-	}
-	left, err := j.Leftovers(w.ctx, w.opt.Now.Add(-w.opt.Abandoned))
+// interrupted removes what interrupted writes left behind.
+func (w *sweeper) interrupted() error {
+	left, err := w.leftovers(w.opt.Now.Add(-w.opt.Abandoned))
 	if err != nil {
 		return err
 	}
 	for _, l := range left {
 		if w.opt.Delete {
-			if err := j.RemoveLeftover(w.ctx, l); err != nil {
+			if err := w.store.(storage.Janitor).RemoveLeftover(w.ctx, l); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package keeper_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/keeper"
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
 	"github.com/veilsum/veilsum/storage/dir"
 )
 
@@ -290,5 +292,34 @@ func TestBadOptions(t *testing.T) {
 		if _, err := keeper.Sweep(ctx, f.Store, opt); err == nil {
 			t.Errorf("%+v is accepted", opt)
 		}
+	}
+}
+
+// janitor is a store in whose bucket others write, too.
+type janitor struct {
+	storage.Store
+	left, removed []storage.Leftover
+}
+
+// Leftovers implements storage.Janitor.
+func (j *janitor) Leftovers(context.Context, time.Time) ([]storage.Leftover, error) {
+	return j.left, nil
+}
+
+// RemoveLeftover implements storage.Janitor.
+func (j *janitor) RemoveLeftover(_ context.Context, l storage.Leftover) error {
+	j.removed = append(j.removed, l)
+	return nil
+}
+
+// TestForeignUploads: what others upload into the bucket is theirs.
+func TestForeignUploads(t *testing.T) {
+	f := newFleet(t)
+	ours := storage.Leftover{Name: "a", Key: pipeline.ReceiptKey(f.Name(1))}
+	j := &janitor{Store: f.Store, left: []storage.Leftover{ours, {Name: "b", Key: "backups/disk.img"}, {Name: "c"}}}
+	f.Store = j
+	f.sweep(t, keeper.SweepOptions{Delete: true})
+	if len(j.removed) != 2 || j.removed[0] != ours || j.removed[1].Name != "c" {
+		t.Errorf("removed %+v", j.removed)
 	}
 }

@@ -41,7 +41,7 @@ func (s *Store) Leftovers(ctx context.Context, before time.Time) ([]storage.Left
 	var all []storage.Leftover
 	for _, u := range uploads {
 		if !u.Initiated.After(before) {
-			all = append(all, storage.Leftover{Name: "upload " + u.UploadID + " " + u.Key, Size: -1, Modified: u.Initiated})
+			all = append(all, storage.Leftover{Key: strings.TrimPrefix(u.Key, s.base()), Name: "upload " + u.UploadID + " " + u.Key, Size: -1, Modified: u.Initiated})
 		}
 	}
 	for found := range s.read.ListObjectsIter(ctx, s.config.Bucket, minio.ListObjectsOptions{Prefix: s.base() + notesFolder, Recursive: true}) {

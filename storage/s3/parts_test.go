@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -204,9 +205,12 @@ func partsRace(t *testing.T, raw string) {
 	direct := open(t, raw)
 	flaky, _ := storagetest.StartFaultProxy(t, raw, storagetest.RandomFaults(2, 20))
 	store := openWith(t, flaky, func(c *s3.Config) { inParts(c); c.CreateBucket, c.MaxTries = false, 24 })
-	rounds := 8
-	if testing.Short() {
-		rounds = 2
+	rounds := 3
+	switch {
+	case os.Getenv("VEILSUM_SLOW") == "1":
+		rounds = 25
+	case testing.Short():
+		rounds = 1
 	}
 	for round := range rounds {
 		raceInParts(t, store, direct, round)
