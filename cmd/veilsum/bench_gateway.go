@@ -41,7 +41,7 @@ a plain net/http server that copies the same bodies, over the same TLS and HTTP/
 fsyncs them. gateway_over_bare_time and gateway_over_bare_cpu are medians of the
 ratios of neighboring runs: wall time, and processor time of the servers.
 
-Reports are really signed, their pieces are equal. Needs about 1 GB in TMPDIR.`
+Reports are really signed, their pieces are equal. Needs about 1 GB in TMPDIR, and Linux.`
 
 var gatewayFigures = []benchFigure{
 	{"gateway_rss_mib", "MiB", "<=", 300},

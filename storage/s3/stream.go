@@ -3,11 +3,9 @@ package s3
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 
 	"github.com/veilsum/veilsum/storage"
 )
@@ -39,10 +37,9 @@ func spool(size int64, sum [sha256.Size]byte, r io.Reader) (content []byte, done
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
-	if err := os.Remove(f.Name()); err != nil { // gone with the process, however it ends
-		return nil, nil, err
-	}
+	// Without a name it is gone with the process, however that ends; where open files keep theirs, it goes later.
+	_ = os.Remove(f.Name())
+	defer func() { _ = f.Close(); _ = os.Remove(f.Name()) }()
 	c := storage.NewChecker(r, size, sum)
 	if _, err := io.CopyBuffer(onlyWriter{f}, c, make([]byte, 16<<10)); err != nil {
 		return nil, nil, err
@@ -56,11 +53,7 @@ func spool(size int64, sum [sha256.Size]byte, r io.Reader) (content []byte, done
 	if int64(int(size)) != size {
 		return nil, nil, storage.ErrTooLarge
 	}
-	content, err = syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, nil, errors.Join(errors.New("map the spool file"), err)
-	}
-	return content, func() { _ = syscall.Munmap(content) }, nil
+	return mapFile(f, int(size))
 }
 
 // onlyWriter hides ReadFrom, which would use a buffer of its own.
