@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -264,6 +265,19 @@ func TestSweepDirectory(t *testing.T) {
 	}
 	f.Store = s
 	f.Put(pipeline.PieceKey(f.rounds[0].Name, schema.ReportID{}, 0), []byte("incomplete"))
+	// Old objects of a round that ended just now stay: somebody may be at work on them.
+	receipt, long := pipeline.ReceiptKey(f.rounds[0].Name), time.Now().Add(-30*day)
+	for key := range f.Objects() {
+		if err := os.Chtimes(filepath.Join(root, key), long, long); key != receipt && err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(root, receipt), time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if removed, _ := f.sweep(t, keeper.SweepOptions{}); len(removed) > 0 {
+		t.Errorf("of a round that ended just now: %v", removed)
+	}
 	if err := os.WriteFile(root+"/.tmp/killed", []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
