@@ -51,7 +51,7 @@ func TestRacingProcesses(t *testing.T) {
 	}
 	times := 1
 	if slow() {
-		times = 60
+		times = 30
 	}
 	steps := faultSteps(t)
 	seed := uint64(time.Now().UnixNano())
