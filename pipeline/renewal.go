@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,35 @@ func Renew(old *Plan, next schema.Committee, handovers []schema.Signed[schema.Ha
 	return Complete(t)
 }
 
+// OtherRenewal returns a task of the same scope and owner in the store that replaced the task's committee by another one
+// than next, nil if there is none. Two successors of one committee could be shown two ledgers, so the owner must sign no second one.
+func OtherRenewal(ctx context.Context, s storage.Store, p *Plan, next schema.Committee) (*schema.TaskID, error) {
+	const prefix = "tasks/"
+	for after := prefix; ; {
+		folder, err := firstFolder(ctx, s, prefix, after)
+		if folder == "" || err != nil {
+			return nil, err
+		}
+		after = prefix + folder + "/~" // '~' sorts behind all that a key may hold
+		d, err := schema.ParseDigest(folder)
+		if err != nil {
+			continue // planted
+		}
+		id := schema.TaskID{Digest: d}
+		q, err := LoadTask(ctx, s, id, p.Task.Owner)
+		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) {
+			continue // planted, or another owner's
+		}
+		if err != nil {
+			return nil, err
+		}
+		r := q.Task.Renewal
+		if q.Task.Scope == p.Task.Scope && r != nil && r.Committee.ID() == p.Task.Committee.ID() && q.Task.Committee.ID() != next.ID() {
+			return &id, nil
+		}
+	}
+}
+
 // LoadHandovers reads the handovers of a task's committee and returns those of the largest checkpoint that enough
 // members named, sorted by index. It returns ErrDecryptors if there is none. What does not verify is silence.
 func LoadHandovers(ctx context.Context, s storage.Store, p *Plan) ([]schema.Signed[schema.Handover], error) {
@@ -54,13 +84,26 @@ func LoadHandovers(ctx context.Context, s storage.Store, p *Plan) ([]schema.Sign
 	return nil, fmt.Errorf("%w: %d decryptors handed over at one checkpoint, %d are needed", ErrDecryptors, most, p.Task.Committee.MinHandovers())
 }
 
-// LargestHandover returns the size of the largest checkpoint that a member of the task's committee handed over at, 0 if none did.
-func LargestHandover(ctx context.Context, s storage.Store, p *Plan) (int64, error) {
-	bySize, err := handovers(ctx, s, p)
-	if err != nil || len(bySize) == 0 {
+// LargestHandover returns the size of the largest checkpoint of this ledger that a member of the task's committee
+// handed over at, 0 if none did. A member that named what is not in it is passed over: it could stop the others.
+func (l *Ledger) LargestHandover(ctx context.Context, p *Plan) (int64, error) {
+	bySize, err := handovers(ctx, l.store, p)
+	if err != nil {
 		return 0, err
 	}
-	return slices.Max(slices.Collect(maps.Keys(bySize))), nil
+	for _, size := range slices.Backward(slices.Sorted(maps.Keys(bySize))) {
+		c, err := l.log.At(size)
+		if errors.Is(err, ledger.ErrFork) { // the ledger is shorter
+			continue
+		}
+		if err != nil {
+			return 0, ledgerError(err)
+		}
+		if bySize[size][schema.Digest(c.Root)] != nil {
+			return size, nil
+		}
+	}
+	return 0, nil
 }
 
 // HandoversBy returns, by name, the verified handovers of member k of the task's committee.
@@ -103,6 +146,11 @@ func handovers(ctx context.Context, s storage.Store, p *Plan) (map[int64]map[sch
 			all[h.Body.Size] = map[schema.Digest][]schema.Signed[schema.Handover]{}
 		}
 		all[h.Body.Size][h.Body.Root] = append(all[h.Body.Size][h.Body.Root], h)
+	}
+	for _, byRoot := range all {
+		for _, members := range byRoot { // names sort 10 before 2
+			slices.SortFunc(members, func(a, b schema.Signed[schema.Handover]) int { return cmp.Compare(a.Body.Index, b.Body.Index) })
+		}
 	}
 	return all, nil
 }

@@ -143,7 +143,20 @@ func renewed(ctx context.Context, o *opened, next schema.Committee) (schema.Task
 	if err != nil {
 		return t, err
 	}
-	return t, l.Continues(p)
+	if err := errors.Join(l.Continues(o.plan), l.Continues(p)); err != nil {
+		return t, err
+	}
+	return t, onlyRenewal(ctx, o, t.Committee)
+}
+
+// onlyRenewal refuses to replace one committee by two: together they could spend more than the budget.
+func onlyRenewal(ctx context.Context, o *opened, next schema.Committee) error {
+	other, err := pipeline.OtherRenewal(ctx, o.store, o.plan, next)
+	if err != nil || other == nil {
+		return err
+	}
+	return withHint(fmt.Errorf("%w: task %s replaced this committee already, by another one than this", pipeline.ErrTask, other),
+		"go on with that task; to replace its committee, too, let that one hand over first")
 }
 
 // replaceSeats gives seats of a committee to other keys.

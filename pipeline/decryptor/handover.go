@@ -31,11 +31,6 @@ func (d *Decryptor) Handover(ctx context.Context, s storage.Store, p *pipeline.P
 	if err != nil {
 		return schema.Handover{}, err
 	}
-	if size == 0 {
-		if size, err = proposedSize(ctx, s, p, signed); err != nil {
-			return schema.Handover{}, err
-		}
-	}
 	voted, err := d.votes(scope)
 	if err != nil {
 		return schema.Handover{}, err
@@ -44,8 +39,16 @@ func (d *Decryptor) Handover(ctx context.Context, s storage.Store, p *pipeline.P
 	if err != nil {
 		return schema.Handover{}, err
 	}
+	if size == 0 {
+		if size, err = proposedSize(ctx, l, p, signed); err != nil {
+			return schema.Handover{}, err
+		}
+	}
 	c, err := l.CheckHandover(ctx, signed, size)
 	if err != nil {
+		return schema.Handover{}, err
+	}
+	if err := l.Continues(p); err != nil { // who signed nothing yet holds on to what the committee before it named
 		return schema.Handover{}, err
 	}
 	if err := d.handOver(scope, p.Task.Committee.ID(), ledger.Later(signed, c)); err != nil {
@@ -55,8 +58,8 @@ func (d *Decryptor) Handover(ctx context.Context, s storage.Store, p *pipeline.P
 }
 
 // proposedSize takes what others named, unless this decryptor has signed more.
-func proposedSize(ctx context.Context, s storage.Store, p *pipeline.Plan, signed ledger.Checkpoint) (int64, error) {
-	size, err := pipeline.LargestHandover(ctx, s, p)
+func proposedSize(ctx context.Context, l *pipeline.Ledger, p *pipeline.Plan, signed ledger.Checkpoint) (int64, error) {
+	size, err := l.LargestHandover(ctx, p)
 	if size < signed.Size {
 		size = 0
 	}
