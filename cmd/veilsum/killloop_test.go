@@ -151,6 +151,8 @@ func (k *killer) persist(epoch string, args []string, mayGiveUp bool) error {
 			args = []string{"client", "upload", "--state", args[len(args)-1]}
 			verb = "client upload"
 			continue
+		case verb == "client upload" && o.exit == exit.Refused && strings.Contains(o.stdout, `"fate":"late"`):
+			// It came back too late for an earlier round.
 		case o.exit != exit.Done:
 			return fmt.Errorf("%s: exit status %d: %s%s", strings.Join(args, " "), o.exit, o.stdout, o.stderr)
 		}
