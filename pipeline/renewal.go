@@ -201,11 +201,14 @@ func replaced(t schema.Task, committee schema.Digest) (schema.Predecessor, bool)
 }
 
 // VoidedLate tells of a reservation of a task that it was voided after the task's committee had been replaced, as
-// one of the scope's tasks says. Those who voted for it may be gone then, and nobody else can tell that they
+// one of the tasks that share its scope says. Those who voted for it may be gone then, and nobody else can tell that they
 // did: it counts (LEDGER.md section 8).
-func VoidedLate(tasks iter.Seq[*Plan], committee schema.Committee, x ledger.Reservation) bool {
-	id := committee.ID()
+func VoidedLate(tasks iter.Seq[*Plan], own *Plan, x ledger.Reservation) bool {
+	id := own.Task.Committee.ID()
 	for p := range tasks {
+		if p.Task.Scope != own.Task.Scope { // a committee may serve several scopes, each with a ledger of its own
+			continue
+		}
 		if r, ok := replaced(p.Task, id); ok && x.Index < r.Size && x.Voided >= r.Size {
 			return true
 		}
@@ -218,7 +221,7 @@ func (l *Ledger) final(ctx context.Context, x ledger.Reservation) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	return VoidedLate(maps.Values(l.plans), p.Task.Committee, x), nil
+	return VoidedLate(maps.Values(l.plans), p, x), nil
 }
 
 // Continues returns nil if a ledger continues the checkpoint at which a renewed task begins: its new members have

@@ -262,3 +262,30 @@ func TestOtherRenewal(t *testing.T) {
 		t.Fatal(other, err)
 	}
 }
+
+// TestVoidsOfAnotherScope: where a committee was replaced in one scope says nothing about its voids in another.
+func TestVoidsOfAnotherScope(t *testing.T) {
+	f := pipelinetest.New(t, 4, pipelinetest.Task(50))
+	if _, err := f.Collector.Abort(ctx, f.Store, reserved(t, f, 1), "nobody voted"); err != nil {
+		t.Fatal(err)
+	}
+	first := f.Task.Scope
+	task := f.Task
+	task.Scope.Name = "another"
+	f.Use(task)
+	f.Enroll(1, f.Vehicles)
+	reserved(t, f, 1)
+	handOver(t, f, 0, 1, 2)
+	if err := f.Renew(3); err != nil {
+		t.Fatal(err)
+	}
+	r, err := auditor.Audit(ctx, f.Store, f.Task.Owner, auditor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.Scopes {
+		if s.ID == first.ID() && (len(s.Charges) != 0 || len(s.Uncharged) != 1) {
+			t.Fatal(len(s.Charges), "charges", s.Uncharged)
+		}
+	}
+}

@@ -105,7 +105,7 @@ func (a *auditor) voted(ctx context.Context, x ledger.Reservation) (bool, error)
 
 // voidedLate tells whether a void frees nothing, since the committee had been replaced before it.
 func (a *auditor) voidedLate(_ context.Context, x ledger.Reservation) (bool, error) {
-	return pipeline.VoidedLate(maps.Values(a.plans), a.plans[roundOf(x).Task].Task.Committee, x), nil
+	return pipeline.VoidedLate(maps.Values(a.plans), a.plans[roundOf(x).Task], x), nil
 }
 
 // Errors of the ledger say which object they blame: its name, or "entry 12".

@@ -173,7 +173,7 @@ func (s *scopeAudit) reservation(key string) error {
 		if err != nil {
 			return err
 		}
-		if !voted && !pipeline.VoidedLate(maps.Values(s.plans), p.Task.Committee, x) {
+		if !voted && !pipeline.VoidedLate(maps.Values(s.plans), p, x) {
 			s.out.Uncharged = append(s.out.Uncharged, key)
 			return nil
 		}
