@@ -123,8 +123,27 @@ func TestParseQuery(t *testing.T) {
 		`{` + event + `,"relation":"zero_out","delta":"0.1"}`, `{` + event + `,"relation":"zero_out","delta":0.1} x`,
 		`{"event":null,"relation":"zero_out","delta":0.1}`,
 		`{"event":{"type":"gaussian","noise_multiplier":1,"note":1},"relation":"zero_out","delta":0.1}`,
+		// named twice
+		`{` + event + `,"relation":"zero_out","delta":0.1,"delta":0.5}`, `{` + event + `,` + event + `,"relation":"zero_out","delta":0.1}`,
+		`{` + event + `,"relation":"zero_out","delta":0.1,"Delta":0.5}`,
+		`{"event":{"type":"gaussian","noise_multiplier":1,"noise_multiplier":9},"relation":"zero_out","delta":0.1}`,
+		`{"event":{"type":"gaussian","noise_multiplier":1,"noi\u017fe_multiplier":9},"relation":"zero_out","delta":0.1}`,
+		`{"event":{"type":"composed","events":[{"type":"gaussian","noise_multiplier":1,"type":"laplace"}]},"relation":"zero_out","delta":0.1}`,
+		// nothing, by an oversight
+		`{"event":{"type":"self_composed",` + event + `},"relation":"zero_out","delta":0.1}`, `{"event":{"type":"composed"},"relation":"zero_out","delta":0.1}`,
+		`{"event":{"type":"composed","events":[{"type":"zcdp","xi":0}]},"relation":"zero_out","delta":0.1}`,
 	} {
 		if _, err := accountant.ParseQuery([]byte(text)); !errors.Is(err, accountant.ErrEvent) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	// a list of names is no object, and a name may be another's value
+	for _, text := range []string{
+		`{` + event + `,"relation":"zero_out","delta":0.1,"note":["type","type",{"type":"type"},["a"]],"x":"note"}`,
+		`{"event":{"type":"self_composed","count":0,` + event + `},"relation":"zero_out","delta":0.1}`,
+		`{"event":{"type":"composed","events":[` + event[8:] + `,` + event[8:] + `]},"relation":"zero_out","delta":0.1}`,
+	} {
+		if _, err := accountant.ParseQuery([]byte(text)); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // maxJSON bounds the text of one event.
@@ -26,10 +27,67 @@ func ParseEvent(data []byte) (Event, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Event{}, fmt.Errorf("%w: data after the event", ErrEvent)
 	}
-	if err := e.Validate(); err != nil {
+	if err := errors.Join(spelled(data, false), e.Validate()); err != nil {
 		return Event{}, err
 	}
 	return e, nil
+}
+
+// object is one that [spelled] is inside of; a list has no names.
+type object struct {
+	names map[string]bool
+	kind  string // its "type"
+}
+
+// spelled refuses objects that name a field twice, also in another case: encoding/json takes the last one, other
+// readers the first, and they would read different claims from one record. With complete, also compositions that leave out
+// their count or events, and zCDP without rho: as plain data they are nothing and cost
+// nothing, in a question they are a mistake. data is valid JSON.
+func spelled(data []byte, complete bool) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	var open []object
+	for name, field := false, ""; ; {
+		t, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %v", ErrEvent, err)
+		}
+		text, isText := t.(string)
+		switch {
+		case t == json.Delim('{'):
+			open = append(open, object{names: map[string]bool{}})
+		case t == json.Delim('['):
+			open = append(open, object{})
+		case t == json.Delim('}') || t == json.Delim(']'):
+			if err := open[len(open)-1].lacks(); complete && err != nil {
+				return err
+			}
+			open = open[:len(open)-1]
+		case name:
+			field = strings.ToLower(strings.ToUpper(text)) // as encoding/json folds names
+			if open[len(open)-1].names[field] {
+				return fmt.Errorf("%w: field %.40q twice", ErrEvent, text)
+			}
+			open[len(open)-1].names[field] = true
+			name = false
+			continue
+		case isText && field == "type" && len(open) > 0:
+			open[len(open)-1].kind = text
+		}
+		name, field = len(open) > 0 && open[len(open)-1].names != nil, ""
+	}
+}
+
+// lacks tells which field an event cannot do without.
+func (o *object) lacks() error {
+	for kind, field := range map[EventType]string{SelfComposed: "count", Composed: "events", ZCDP: "rho"} {
+		if o.kind == string(kind) && !o.names[field] {
+			return fmt.Errorf("%w: %s without %s", ErrEvent, kind, field)
+		}
+	}
+	return nil
 }
 
 // Query is one question to the accountants, in the form of the project's known
@@ -43,7 +101,8 @@ type Query struct {
 // ParseQuery reads an object with event, relation and delta from JSON. The
 // event is read as strictly as by [ParseEvent]; other fields of the
 // object, such as a name or an expected answer, are ignored, because they say
-// nothing about what was released.
+// nothing about what was released. No field may be named twice, and no composition
+// may leave out its count or its events.
 func ParseQuery(data []byte) (Query, error) {
 	if len(data) > maxJSON {
 		return Query{}, fmt.Errorf("%w: %d bytes, want at most %d", ErrEvent, len(data), maxJSON)
@@ -61,6 +120,9 @@ func ParseQuery(data []byte) (Query, error) {
 	}
 	e, err := ParseEvent(raw.Event)
 	if err != nil {
+		return Query{}, err
+	}
+	if err := errors.Join(spelled(data, false), spelled(raw.Event, true)); err != nil {
 		return Query{}, err
 	}
 	if err := checkDelta(*raw.Delta); err != nil {
