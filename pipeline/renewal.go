@@ -40,6 +40,22 @@ func Renew(old *Plan, next schema.Committee, handovers []schema.Signed[schema.Ha
 // OtherRenewal returns a task of the same scope and owner in the store that replaced the task's committee by another one
 // than next, nil if there is none. Two successors of one committee could be shown two ledgers, so the owner must sign no second one.
 func OtherRenewal(ctx context.Context, s storage.Store, p *Plan, next schema.Committee) (*schema.TaskID, error) {
+	return findTask(ctx, s, p.Task, func(t schema.Task) bool {
+		return t.Renewal != nil && t.Renewal.Committee.ID() == p.Task.Committee.ID() && t.Committee.ID() != next.ID()
+	})
+}
+
+// OtherCommittee returns a task of the same scope and owner in the store that has another committee than t, and is none that t
+// replaced; nil if there is none. No decryptor that sees both votes for either (LEDGER.md section 7), so the owner should not sign t.
+func OtherCommittee(ctx context.Context, s storage.Store, t schema.Task) (*schema.TaskID, error) {
+	return findTask(ctx, s, t, func(other schema.Task) bool {
+		_, before := replaced(t, other.Committee.ID())
+		return !before && other.Committee.ID() != t.Committee.ID()
+	})
+}
+
+// findTask returns the first task in the store of t's scope and owner that is meant.
+func findTask(ctx context.Context, s storage.Store, t schema.Task, meant func(schema.Task) bool) (*schema.TaskID, error) {
 	const prefix = "tasks/"
 	for after := prefix; ; {
 		folder, err := firstFolder(ctx, s, prefix, after)
@@ -52,15 +68,14 @@ func OtherRenewal(ctx context.Context, s storage.Store, p *Plan, next schema.Com
 			continue // planted
 		}
 		id := schema.TaskID{Digest: d}
-		q, err := LoadTask(ctx, s, id, p.Task.Owner)
-		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) {
+		p, err := LoadTask(ctx, s, id, t.Owner)
+		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, ErrUntrusted) || errors.Is(err, ErrTask) {
 			continue // planted, or another owner's
 		}
 		if err != nil {
 			return nil, err
 		}
-		r := q.Task.Renewal
-		if q.Task.Scope == p.Task.Scope && r != nil && r.Committee.ID() == p.Task.Committee.ID() && q.Task.Committee.ID() != next.ID() {
+		if p.Task.Scope == t.Scope && meant(p.Task) {
 			return &id, nil
 		}
 	}

@@ -263,6 +263,30 @@ func TestOtherRenewal(t *testing.T) {
 	}
 }
 
+// TestOtherCommittee: the owner can see that a task would bring a second committee into a scope.
+func TestOtherCommittee(t *testing.T) {
+	f := pipelinetest.New(t, 4, pipelinetest.Task(50))
+	committed(t, f, 1, 0, 1, 2)
+	first, old := f.TaskID, f.Task
+	handOver(t, f, 0, 1, 2)
+	if err := f.Renew(3); err != nil {
+		t.Fatal(err)
+	}
+	again := f.Task
+	again.Renewal = nil // the new committee without its lineage
+	stranger := again
+	stranger.Scope.Name = "another"
+	for name, c := range map[string]struct {
+		task schema.Task
+		want *schema.TaskID
+	}{"renewal": {f.Task, nil}, "no lineage": {again, &first}, "old committee": {old, &f.TaskID}, "another scope": {stranger, nil}} {
+		other, err := pipeline.OtherCommittee(ctx, f.Store, c.task)
+		if err != nil || (other == nil) != (c.want == nil) || other != nil && *other != *c.want {
+			t.Errorf("%s: %v, %v", name, other, err)
+		}
+	}
+}
+
 // TestVoidsOfAnotherScope: where a committee was replaced in one scope says nothing about its voids in another.
 func TestVoidsOfAnotherScope(t *testing.T) {
 	f := pipelinetest.New(t, 4, pipelinetest.Task(50))

@@ -17,6 +17,7 @@ import (
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/arrowchild"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
 )
 
 //go:embed task.example.yaml
@@ -83,6 +84,21 @@ func (a *app) taskNew(ctx context.Context, f *taskNewFlags) error {
 	return a.publishTask(ctx, f, signed)
 }
 
+// soleCommittee refuses a new task that brings a second committee into its scope.
+func soleCommittee(ctx context.Context, s storage.Store, id schema.TaskID, t schema.Task) error {
+	if _, err := s.Stat(ctx, pipeline.TaskKey(id)); err == nil {
+		return nil // it is published again
+	} else if !errors.Is(err, storage.ErrNotExist) {
+		return err
+	}
+	other, err := pipeline.OtherCommittee(ctx, s, t)
+	if err != nil || other == nil {
+		return err
+	}
+	return withHint(fmt.Errorf("%w: task %s has another committee in the same scope", pipeline.ErrTask, other),
+		`two committees could be shown two ledgers, so no decryptor would vote: "veilsum task renew" replaces one, another scope needs a budget of its own`)
+}
+
 func (a *app) publishTask(ctx context.Context, f *taskNewFlags, signed schema.Signed[schema.Task]) error {
 	p, err := pipeline.NewPlan(signed.Body)
 	if err != nil {
@@ -102,6 +118,9 @@ func (a *app) publishTask(ctx context.Context, f *taskNewFlags, signed schema.Si
 		return err
 	}
 	if err := pipeline.Prepare(ctx, s); err != nil {
+		return err
+	}
+	if err := soleCommittee(ctx, s, id, signed.Body); err != nil {
 		return err
 	}
 	if _, err := s.PutOnce(ctx, pipeline.TaskKey(id), signed.Bytes()); err != nil {

@@ -181,8 +181,8 @@ func (r *roundAudit) votes() error {
 	return r.certificate(found, named)
 }
 
-// voteInLedger notes a vote that the ledger does not explain. The decryptor lied, or it was
-// shown another ledger than this audit.
+// voteInLedger notes a vote that the ledger does not explain, and counts it in r.foreign. The decryptor lied, or it was
+// shown another ledger than this audit: more than lie were.
 func (r *roundAudit) voteInLedger(key string, v schema.Vote) error {
 	l, err := r.ledger(r.Task.Scope)
 	if err != nil {
@@ -192,9 +192,13 @@ func (r *roundAudit) voteInLedger(key string, v schema.Vote) error {
 	if err != nil && !errors.Is(err, ledger.ErrNotReserved) {
 		return l.blame(err)
 	}
-	if checkpoint != v.Checkpoint {
-		r.note(key, "it names a checkpoint that this ledger does not give: the decryptor lied, or it saw another ledger")
+	if checkpoint == v.Checkpoint {
+		return nil
 	}
+	if r.foreign++; r.foreign > r.Task.Committee.Malicious {
+		return flawf(l.prefix, "it is not the ledger that at least %d decryptors saw who voted in round %s: it was rolled back or replaced", r.foreign-r.Task.Committee.Malicious, r.Name)
+	}
+	r.note(key, "it names a checkpoint that this ledger does not give: the decryptor lied, or it saw another ledger")
 	return nil
 }
 

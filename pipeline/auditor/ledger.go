@@ -91,16 +91,22 @@ func roundOf(x ledger.Reservation) pipeline.RoundName {
 	return pipeline.RoundName{Task: schema.TaskID{Digest: schema.Digest(x.Task)}, Epoch: x.Epoch, Lane: x.Lane}
 }
 
-// voted looks for a vote for a reservation.
+// voted looks for a vote for a reservation, or for an answer: nobody honest gives one without having voted, so the
+// votes were taken away.
 func (a *auditor) voted(ctx context.Context, x ledger.Reservation) (bool, error) {
-	n := roundOf(x)
-	votes, err := pipeline.LoadVotes(ctx, a.store, &pipeline.Round{Plan: a.plans[n.Task], Name: n, ID: schema.RoundID{Digest: schema.Digest(x.Round)}})
+	n, id := roundOf(x), schema.ManifestID{Digest: schema.Digest(x.Manifest)}
+	r := &pipeline.Round{Plan: a.plans[n.Task], Name: n, ID: schema.RoundID{Digest: schema.Digest(x.Round)}}
+	votes, err := pipeline.LoadVotes(ctx, a.store, r)
+	if err != nil {
+		return false, err
+	}
 	for _, v := range votes {
-		if v.Body.Manifest.Digest == schema.Digest(x.Manifest) {
+		if v.Body.Manifest == id {
 			return true, nil
 		}
 	}
-	return false, err
+	answers, err := pipeline.LoadAnswers(ctx, a.store, r, id)
+	return len(answers) > 0, err
 }
 
 // voidedLate tells whether a void frees nothing, since the committee had been replaced before it.

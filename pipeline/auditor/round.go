@@ -21,6 +21,7 @@ type roundAudit struct {
 	index    int64           // of the ledger's entry that reserves it
 	answers  []schema.Signed[schema.Answer]
 	members  []int // who gave them
+	foreign  int   // votes that name a checkpoint which the ledger does not give
 	// refused holds, by decryptor, the reports that one of its checks refuses.
 	refused map[int][]schema.ReportID
 }
