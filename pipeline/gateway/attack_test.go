@@ -230,7 +230,7 @@ func TestPaths(t *testing.T) {
 		}
 	}
 	for _, target := range []string{
-		"/", "/v1", "/v1/objects", "/v1/objects/", "/v1/objects//" + pipeline.TaskKey(f.TaskID), task + "/", task + "?x=1", task + "%20", strings.Replace(task, "task.json", "%74ask.json", 1),
+		"/", "/v1", "/v1/objects", "/v1/objects/", "/v1/objects//" + pipeline.TaskKey(f.TaskID), task + "/", task + "?", task + "?x=1", task + "%20", strings.Replace(task, "task.json", "%74ask.json", 1),
 		strings.Replace(task, "task.json", "../task.json", 1), strings.Replace(task, "/task.json", "/./task.json", 1), strings.Replace(task, "/v1/", "/v1//", 1), "/v1/objects/../../etc/passwd", "/v1/objects/%2e%2e/%2e%2e/etc/passwd",
 		"/v1/objects/" + pipeline.SnapshotKey(f.Snapshot), "/v1/objects/" + pipeline.HeaderKey(r.Name, id), "/v1/objects/" + pipeline.PieceKey(r.Name, id, 0),
 		"/v1/objects/" + pipeline.ClaimKey(r.Name, f.Vehicles[0].ID, 0), "/v1/objects/" + pipeline.LedgerPrefix(f.Task.Scope.ID()) + "checkpoint", "/v1/objects/.tmp/x", "/v1/reports/x/header", "/v1/reports/" + id.String(),

@@ -18,19 +18,6 @@ import (
 // errBody: the connection or the body failed, not the store.
 var errBody = errors.New("gateway: read the body")
 
-// slot makes room for one body, or sends the vehicle away: nobody queues in memory.
-func (g *Gateway) slot() (release func(), err error) {
-	if g.stops.Load() {
-		return nil, unavailable(nil, "stopping")
-	}
-	select {
-	case g.slots <- struct{}{}:
-		return func() { <-g.slots }, nil
-	default:
-		return nil, unavailable(nil, "too many uploads at the moment")
-	}
-}
-
 // guard reads a body and gives up on one that comes too slowly. The time for the next byte ends with
 // the longest silence, or when the bytes so far would be fewer than the slowest rate.
 type guard struct {
@@ -55,6 +42,9 @@ func (b *guard) Read(p []byte) (int, error) {
 	_ = b.control.SetReadDeadline(idle)
 	n, err := b.x.request.Body.Read(p)
 	b.x.read += int64(n)
+	if err == io.EOF && b.x.read < b.x.request.ContentLength {
+		err = io.ErrUnexpectedEOF
+	}
 	if err == io.EOF {
 		// The body is over. A deadline that passed while the store works would end the connection.
 		_ = b.control.SetReadDeadline(time.Time{})
@@ -102,7 +92,7 @@ func (g *Gateway) small(x *exchange, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := g.slot()
+	release, err := g.place(x)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +100,6 @@ func (g *Gateway) small(x *exchange, most int64) ([]byte, error) {
 	b := g.guard(x)
 	body := make([]byte, n)
 	if _, err := io.ReadFull(b, body); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
 		return nil, bodyError(err)
 	}
 	if _, err := b.Read(make([]byte, 1)); err != io.EOF {

@@ -59,7 +59,7 @@ type Observation struct {
 
 // Stats is what a gateway holds at the moment.
 type Stats struct {
-	Uploads   int   // bodies that are being read
+	Uploads   int   // bodies of vehicles that are logged in, being read
 	Announced int   // reports that are remembered
 	Memory    int64 // bytes that they take
 	Rounds    int   // rounds that are loaded
@@ -73,7 +73,7 @@ type Gateway struct {
 	tokens  *tokens
 	uploads *uploads
 	rates   *rates
-	slots   chan struct{} // one for each body that is being read
+	places  *places
 	stops   atomic.Bool
 
 	committing committing
@@ -98,7 +98,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{config: c, names: map[string]bool{}, slots: make(chan struct{}, limits.Uploads)}
+	g := &Gateway{config: c, names: map[string]bool{}, places: newPlaces(limits.Uploads)}
 	for _, name := range c.Names {
 		g.names[strings.ToLower(name)] = true
 	}
@@ -117,7 +117,7 @@ func (g *Gateway) Drain() { g.stops.Store(true) }
 // Stats returns what the gateway holds.
 func (g *Gateway) Stats() Stats {
 	n, memory := g.uploads.size()
-	return Stats{Uploads: len(g.slots), Announced: n, Memory: memory, Rounds: g.rounds.size()}
+	return Stats{Uploads: len(g.places.uploads), Announced: n, Memory: memory, Rounds: g.rounds.size()}
 }
 
 // exchange is one request with its answer.
@@ -126,7 +126,8 @@ type exchange struct {
 	request *http.Request
 	route   string
 	status  int
-	read    int64 // bytes of the body
+	read    int64             // bytes of the body
+	vehicle *schema.VehicleID // that is logged in
 	attrs   []slog.Attr
 
 	patience time.Duration
@@ -217,7 +218,7 @@ type handler func(*exchange) error
 // route finds the handler. Paths are taken as they were sent: nothing is unescaped or cleaned.
 func (g *Gateway) route(x *exchange) (handler, error) {
 	path := x.request.URL.Path
-	if x.request.URL.EscapedPath() != path || x.request.URL.RawQuery != "" {
+	if x.request.URL.EscapedPath() != path || x.request.URL.RawQuery != "" || x.request.URL.ForceQuery {
 		return nil, refuse(wire.CodeNotFound, "no such path")
 	}
 	rest, isReport := strings.CutPrefix(path, wire.PathReports+"/")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -82,18 +83,16 @@ func (g *Gateway) enrolled(x *exchange, l wire.Login, name string) error {
 
 // open returns a round that still takes reports.
 func (g *Gateway) open(x *exchange, n pipeline.RoundName) (*pipeline.Round, error) {
-	ctx := x.request.Context()
-	r, err := g.rounds.round(ctx, n)
-	if err != nil {
-		return nil, roundError(err)
-	}
+	r, err := g.rounds.round(x.request.Context(), n, g.goesOn)
+	return r, roundError(err)
+}
+
+// goesOn wants a round that has not ended.
+func (g *Gateway) goesOn(ctx context.Context, r *pipeline.Round) error {
 	if g.config.Now().Unix() >= r.Descriptor.KeyExpiry {
-		return nil, refuse(wire.CodeRefused, "the round's keys have expired")
+		return refuse(wire.CodeRefused, "the round's keys have expired")
 	}
-	if err := pipeline.Ended(ctx, g.config.Store, r); err != nil {
-		return nil, roundError(err)
-	}
-	return r, nil
+	return pipeline.Ended(ctx, g.config.Store, r)
 }
 
 // bearer returns whom the request's token stands for, and counts the request.
@@ -104,6 +103,7 @@ func (g *Gateway) bearer(x *exchange) (bearer, error) {
 		x.Header().Set("WWW-Authenticate", `Bearer realm="veilsum"`)
 		return bearer{}, refuse(wire.CodeLogin, "log in first: the token is missing, not this gateway's, or has expired")
 	}
+	x.vehicle = &b.vehicle
 	x.note(slog.String("vehicle", b.vehicle.String()), slog.String("round", b.round.String()))
 	return b, g.rates.take(b.vehicle)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -86,21 +85,20 @@ func causeOf(err error) error {
 	return err
 }
 
-// bodyError tells a vehicle's mistake from a store that fails, after a body was streamed into the store.
+// bodyError tells a vehicle's mistake from a store that fails, after a body was streamed into the store. A
+// store's connection may break as a vehicle's does: only what the guard of the body, or the comparison with the digest, says is
+// told to the vehicle, which would give up.
 func bodyError(err error) error {
 	var r *refusal
-	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &r):
 		return r
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, errBody) && errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{code: wire.CodeSlow, message: "the body came too slowly", after: retrySeconds} // the cause names addresses
+	case errors.Is(err, errBody):
+		return refuse(wire.CodeMalformed, "the body ended early")
 	case errors.Is(err, storage.ErrDigest):
 		return refuse(wire.CodeDigest, "the bytes are not those of %s", wire.HeaderDigest)
-	case errors.As(err, &large):
-		return refuse(wire.CodeTooLarge, "more bytes than Content-Length says")
-	case errors.Is(err, errBody) || errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(wire.CodeMalformed, "the body ended early")
 	case errors.Is(err, storage.ErrConflict):
 		return refuse(wire.CodeConflict, "other bytes have this name")
 	case errors.Is(err, context.Canceled):

@@ -164,7 +164,7 @@ func (g *Gateway) piece(x *exchange, id schema.ReportID, j int) error {
 	if err != nil {
 		return err
 	}
-	release, err := g.slot()
+	release, err := g.place(x)
 	if err != nil {
 		return err
 	}

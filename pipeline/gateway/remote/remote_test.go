@@ -127,6 +127,7 @@ func TestRetries(t *testing.T) {
 		{502, `<html>bad gateway</html>`, 3, pipeline.ErrNotReady},
 		{404, `{"code":"not_found"}`, 1, storage.ErrNotExist},
 		{403, `{"code":"refused","message":"` + "\x1b[31m\n" + `"}`, 1, nil},
+		{400, `{"code":"\u001b]0;x\u0007\nok: true","message":"m"}`, 1, nil},
 		{425, `{"code":"not_ready"}`, 1, pipeline.ErrNotReady},
 		{413, `{"code":"too_large"}`, 1, storage.ErrTooLarge},
 		{307, ``, 1, nil},
@@ -152,7 +153,7 @@ func TestRetries(t *testing.T) {
 		if err == nil || c.want != nil && !errors.Is(err, c.want) || n.Load() != c.tries {
 			t.Errorf("%d: %d tries, %v", c.status, n.Load(), err)
 		}
-		if err != nil && strings.ContainsAny(err.Error(), "\x1b") {
+		if err != nil && strings.ContainsAny(err.Error(), "\x1b\x07\n") {
 			t.Errorf("%q", err)
 		}
 	}

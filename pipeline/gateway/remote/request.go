@@ -230,7 +230,7 @@ func refusal(r *http.Response, method string) error {
 		return e
 	}
 	if wire.ReadJSON(r.Body, 16<<10, &body) == nil && len(body.Code) < 32 {
-		e.Code, e.Message = body.Code, printable(body.Message)
+		e.Code, e.Message = printable(body.Code), printable(body.Message)
 	}
 	return e
 }
