@@ -53,6 +53,7 @@ func runScripts(t *testing.T, dir string, storeOf func(script string) string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // with the race detector each process would sleep for a second at its end
 			e.Setenv("VEILSUM_STORE", storeOf(filepath.Base(e.WorkDir)))
 			e.Setenv("AWS_ACCESS_KEY_ID", storagetest.AccessKey)
 			e.Setenv("AWS_SECRET_ACCESS_KEY", storagetest.SecretKey)

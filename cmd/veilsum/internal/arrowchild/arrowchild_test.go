@@ -101,11 +101,14 @@ func TestLengthBomb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	died := 0
-	for at := 8; at+4 <= min(len(good), 1200); at += 4 { // every word of the schema
+	died, step := 0, 4 // every word of the schema
+	if os.Getenv("VEILSUM_SLOW") != "1" {
+		step = 12
+	}
+	for at := 8; at+4 <= min(len(good), 1200); at += step {
 		b := slices.Clone(good)
 		binary.LittleEndian.PutUint32(b[at:], 0x3fffffff)
-		if testing.Short() && at%64 != 0 {
+		if testing.Short() && at%48 != 8 {
 			continue
 		}
 		if _, err := arrowchild.ReadUpdate(ctx, write(t, b), tensors); err != nil && !errors.Is(err, arrowipc.ErrFile) && !errors.Is(err, arrowipc.ErrMismatch) {
