@@ -170,7 +170,13 @@ func readPolicy(path string) (watch.Policy, error) {
 	var y policyFile
 	d := yaml.NewDecoder(io.LimitReader(f, 1<<20))
 	d.KnownFields(true)
-	if err := d.Decode(&y); err != nil && !errors.Is(err, io.EOF) {
+	err = d.Decode(&y)
+	if errors.Is(err, io.EOF) { // of a file that was cut short, say: it must not read as a policy that allows all
+		err = errors.New("there is no policy in it")
+	} else if err == nil && d.Decode(new(policyFile)) != io.EOF {
+		err = errors.New("something follows the policy")
+	}
+	if err != nil {
 		return p, usage("%s: %w", path, err)
 	}
 	if y.MinBatchSize < 0 || y.MaxEpsilonPerRound < 0 || y.MaxRoundsPerDay < 0 {

@@ -113,8 +113,11 @@ func (f *serveFlags) config(a *app) (gateway.Config, error) {
 	return c, nil
 }
 
-// checkTasks refuses to start for a task that is not there.
-func checkTasks(ctx context.Context, c gateway.Config) error {
+// checkServed refuses to start on a store that this program must not touch, or for a task that is not there.
+func checkServed(ctx context.Context, c gateway.Config) error {
+	if err := pipeline.CheckFormat(ctx, c.Store); err != nil {
+		return err
+	}
 	for _, id := range c.Tasks {
 		if _, err := pipeline.LoadTask(ctx, c.Store, id, c.Owner); err != nil {
 			return err
@@ -138,7 +141,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := checkTasks(ctx, c); err != nil {
+	if err := checkServed(ctx, c); err != nil {
 		return err
 	}
 	cert, err := f.certificate()

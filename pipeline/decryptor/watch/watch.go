@@ -218,6 +218,9 @@ func (w *Watcher) serve(ctx context.Context, t *task) error {
 // prepare reads the task once, asks the policy, and compares the record with what the store shows.
 func (w *Watcher) prepare(ctx context.Context, t *task) (err error) {
 	if t.plan == nil {
+		if err := pipeline.CheckFormat(ctx, w.Store); err != nil {
+			return err
+		}
 		p, err := pipeline.LoadTask(ctx, w.Store, t.id, w.Owner)
 		if err != nil {
 			return err
