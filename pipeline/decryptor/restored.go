@@ -219,6 +219,19 @@ func (d *Decryptor) checkStore(ctx context.Context, s storage.Store, p *pipeline
 	return pipeline.ForEach(ctx, len(names), func(ctx context.Context, _, i int) error { return d.checkRound(ctx, s, p, names[i], k) })
 }
 
+// CheckRound is [Decryptor.CheckRecord] for what the store shows of one round. Who serves for months asks it before each
+// vote: a machine that was set back to a snapshot while it ran does not start again.
+func (d *Decryptor) CheckRound(ctx context.Context, s storage.Store, r *pipeline.Round) error {
+	if d.record == nil {
+		return nil
+	}
+	k, err := d.Index(r.Plan)
+	if err != nil {
+		return err
+	}
+	return d.checkRound(ctx, s, r.Plan, r.Name, k)
+}
+
 // checkRound compares the signed objects of one round. What does not verify is not this decryptor's.
 func (d *Decryptor) checkRound(ctx context.Context, s storage.Store, p *pipeline.Plan, n pipeline.RoundName, k int) error {
 	if _, done := d.record.Find(record.Answer, n); done {

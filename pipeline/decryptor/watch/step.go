@@ -190,6 +190,9 @@ func (w *Watcher) vote(ctx context.Context, r *round, v View, log func(string, .
 		if err := w.Policy.allowVote(w.Record, w.Now()); err != nil {
 			return err
 		}
+		if err := w.Decryptor.CheckRound(ctx, w.Store, r.Round); err != nil {
+			return err
+		}
 	}
 	x, err := w.Decryptor.Vote(ctx, w.Store, r.Round)
 	if errors.Is(err, ledger.ErrVoided) {

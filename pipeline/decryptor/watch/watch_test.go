@@ -274,6 +274,35 @@ func TestRestoredIsFatal(t *testing.T) {
 	}
 }
 
+// TestSetBackWhileItRuns: a machine that is set back to a snapshot of it, memory and disks, signs no vote where the
+// store shows one of before.
+func TestSetBackWhileItRuns(t *testing.T) {
+	f := pipelinetest.New(t, 4, pipelinetest.Task(40))
+	all := committee(t, f, nil)
+	pass(t, all...)
+	r := open(f, 1)
+	list := closeRound(f, r)
+	pass(t, all...)
+	pass(t, all...) // the keys of the next epoch
+	before := *f
+	before.Dir = t.TempDir()
+	for _, dir := range []string{"decryptor-0", "record-0"} {
+		if err := os.CopyFS(filepath.Join(before.Dir, dir), os.DirFS(filepath.Join(f.Dir, dir))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snapshot := start(&before, 0, nil)
+	defer snapshot.close()
+	pass(t, snapshot) // it has compared its record, once
+	propose(f, r, list)
+	pass(t, all...)
+	if err := snapshot.Pass(ctx); !errors.Is(err, decryptor.ErrRestored) || !watch.Fatal(err) || snapshot.Stats().Votes != 0 {
+		t.Errorf("%v: %+v", err, snapshot.Stats())
+	}
+	pass(t, all...)
+	committed(f, r)
+}
+
 // TestTroubleStaysAlone: one round's damaged object neither stops the other rounds nor fills the log, and is tried
 // again when it is cured.
 func TestTroubleStaysAlone(t *testing.T) {
