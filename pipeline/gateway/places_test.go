@@ -176,3 +176,34 @@ func TestEndedRoundsLoadNothing(t *testing.T) {
 		t.Error("the test counts nothing")
 	}
 }
+
+// planting is a store in which somebody has planted pieces whose metadata say what our writer will send: the S3 driver then
+// takes them for identical.
+type planting struct{ storage.Store }
+
+// PutOnce implements storage.Store.
+func (s planting) PutOnce(ctx context.Context, key string, body []byte) (storage.Outcome, error) {
+	if !strings.Contains(key, "/piece-") {
+		return s.Store.PutOnce(ctx, key, body)
+	}
+	other := make([]byte, len(body))
+	if _, err := s.Store.PutOnce(ctx, key, other); err != nil {
+		return 0, err
+	}
+	return storage.Identical, nil
+}
+
+// TestIdenticalIsReadBack: what somebody else wrote is read before it commits a report, though the store calls it identical.
+func TestIdenticalIsReadBack(t *testing.T) {
+	f := pipelinetest.New(t, 1, pipelinetest.Task(100))
+	s := gatewaytest.Start(f, func(c *gateway.Config) { c.Store = planting{f.Store} })
+	r := f.Open(1)
+	x := newAttack(t, s, f, r, 0).enter()
+	rep, parts := x.forge(x.v, pipelinetest.Forgery{})
+	x.want(x.announce(rep, parts), 200, "")
+	x.put(piecePath(rep, 0), parts[0])
+	x.want(x.put(headerPath(rep), rep.Bytes()), 409, "conflict")
+	if _, err := f.Store.Stat(ctx, pipeline.HeaderKey(r.Name, rep.ID)); !errors.Is(err, storage.ErrNotExist) {
+		t.Error("the report was committed")
+	}
+}

@@ -174,8 +174,10 @@ func (g *Gateway) piece(x *exchange, id schema.ReportID, j int) error {
 	if err != nil {
 		return bodyError(err)
 	}
-	if p.good {
+	if outcome == storage.Created && p.good {
 		u.set(j, verified)
+	} else { // of what was there a store may know the hash only as its writer told it
+		u.there(j)
 	}
 	return x.outcome(outcome)
 }

@@ -35,6 +35,13 @@ func (u *upload) set(j int, s pieceState) {
 	u.state[j] = s
 }
 
+// there notes that the store has a piece, of whomever.
+func (u *upload) there(j int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.state[j] = max(u.state[j], listed)
+}
+
 // seen takes over what a listing of the store says: sizes by piece.
 func (u *upload) seen(sizes map[int]int64) {
 	u.mu.Lock()
