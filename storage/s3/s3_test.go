@@ -104,6 +104,20 @@ func TestForeignObject(t *testing.T) {
 	}
 }
 
+// TestForgedMetadata: an object that only says that it is the one to write is another one.
+func TestForgedMetadata(t *testing.T) {
+	server, store := openFake(t)
+	if _, err := store.PutOnce(t.Context(), "k", []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	mine := server.objects["k"]
+	server.objects["k"] = fakeObject{[]byte("evil"), mine.header}
+	outcome, err := store.PutOnce(t.Context(), "k", []byte("mine"))
+	if conflict := (*storage.ConflictError)(nil); outcome != 0 || !errors.As(err, &conflict) {
+		t.Errorf("PutOnce: %v, %v; want a conflict", outcome, err)
+	}
+}
+
 // TestDefinite: what cannot get better is not tried again.
 func TestDefinite(t *testing.T) {
 	secret := "AWS4-HMAC-SHA256 Credential=" + storagetest.AccessKey + " " + storagetest.SecretKey
