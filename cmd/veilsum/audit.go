@@ -178,7 +178,7 @@ func (r auditResult) Text() string {
 	b := &strings.Builder{}
 	s := r.Statement()
 	for _, t := range s.Tasks {
-		fmt.Fprintf(b, "task %s %q: %d rounds committed, %d void, %d open\n", t.ID.Short(), t.Name, t.Committed, t.Void, t.Open)
+		fmt.Fprintf(b, "task %s %q: %s committed, %d void, %d open\n", t.ID.Short(), t.Name, many(t.Committed, "round"), t.Void, t.Open)
 		fmt.Fprintf(b, "  sums: %d added again from all reports, %d taken as signed\n", t.Recomputed, t.Signed)
 		if t.Committed > 0 {
 			fmt.Fprintf(b, "  noise: %.4g in a value of the mean, signal %.3g times that (medians)\n", t.NoiseStdDev, t.SNR)

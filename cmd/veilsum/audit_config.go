@@ -132,7 +132,7 @@ func (r configResult) Text() string {
 		line("ledger", "epsilon %.8g for one round by the framework's own accountant", *f)
 	}
 	for _, x := range r.Real {
-		line("real", "epsilon %s; %d round(s), %s", boundText(x, r.Delta), x.Rounds, x.Relation)
+		line("real", "epsilon %s; %s, %s", boundText(x, r.Delta), many(x.Rounds, "round"), x.Relation)
 	}
 	line("verdict", "%s%s", strings.ReplaceAll(r.Verdict.Verdict, "_", " "), r.compared())
 	for _, why := range r.Reasons {
@@ -143,7 +143,7 @@ func (r configResult) Text() string {
 		if v.ClippingNorm > 0 {
 			clip = fmt.Sprintf(", clipping_norm %g", v.ClippingNorm)
 		}
-		line("veilsum", "trust_model %s%s, noise_multiplier %g gives epsilon %g at delta %g over %d round(s), %s", v.TrustModel, clip, v.NoiseMultiplier, v.Epsilon, v.Delta, v.Rounds, v.Relation)
+		line("veilsum", "trust_model %s%s, noise_multiplier %g gives epsilon %g at delta %g over %s, %s", v.TrustModel, clip, v.NoiseMultiplier, v.Epsilon, v.Delta, many(v.Rounds, "round"), v.Relation)
 	}
 	return b.String()
 }

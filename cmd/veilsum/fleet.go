@@ -105,7 +105,7 @@ func (f *fleetFlags) authority(a *app, o *opened) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	if own := schema.NewPublicKey(key); own != o.plan.Task.Authority {
-		return nil, usage("the task's authority is %s, the key file is of %s", o.plan.Task.Authority, own)
+		return nil, fmt.Errorf("%w: the task's authority is %s, this key is %s", pipeline.ErrKey, o.plan.Task.Authority, own)
 	}
 	return key, nil
 }

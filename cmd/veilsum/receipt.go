@@ -201,13 +201,13 @@ func (s *statusResult) next(r *pipeline.Round) string {
 	case s.Frozen == 0:
 		return fmt.Sprintf("open: waits for reports (at least %d) and \"round close\"", r.Task.Batch.Min)
 	case len(s.Checks) < t:
-		return fmt.Sprintf("closed: waits for %d more checks", t-len(s.Checks))
+		return fmt.Sprintf("closed: waits for %s", many(t-len(s.Checks), "more check"))
 	case s.Manifests == 0:
 		return "checked: waits for \"round propose\""
 	case len(s.Votes) < t:
-		return fmt.Sprintf("proposed: waits for %d more votes", t-len(s.Votes))
+		return fmt.Sprintf("proposed: waits for %s", many(t-len(s.Votes), "more vote"))
 	case len(s.Answers) < t:
-		return fmt.Sprintf("voted: waits for %d more answers", t-len(s.Answers))
+		return fmt.Sprintf("voted: waits for %s", many(t-len(s.Answers), "more answer"))
 	}
 	return "answered: waits for \"round collect\""
 }

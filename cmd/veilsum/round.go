@@ -108,10 +108,16 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 		return err
 	}
 	r, err := c.Open(ctx, o.store, o.plan, op)
-	if err != nil {
+	switch {
+	case errors.Is(err, pipeline.ErrNotReady):
+		return withHint(err, `that member's "committee serve" or "committee init --epochs" publishes its round keys; then run this again`)
+	case errors.Is(err, pipeline.ErrTask):
+		return withHint(err, "nothing was opened: look at --expires, and at the age of the committee's round keys; another epoch has other keys")
+	case err != nil:
 		return err
 	}
 	a.warnBudget(ctx, o)
+	a.warnHandover(ctx, o)
 	a.out.Result(newOpenResult(r))
 	return nil
 }
@@ -124,6 +130,13 @@ func (a *app) warnBudget(ctx context.Context, o *opened) {
 	}
 	if left, err := charges.RoundsLeft(o.plan); err == nil && left == 0 {
 		a.out.Warn("the budget affords no further epoch: unless this epoch is charged already, the round can be opened but not proposed")
+	}
+}
+
+// warnHandover tells before vehicles seal for a committee that votes no more.
+func (a *app) warnHandover(ctx context.Context, o *opened) {
+	if _, err := pipeline.LoadHandovers(ctx, o.store, o.plan); err == nil {
+		a.out.Warn("the committee of this task has handed over and votes for no new list: open rounds of the task that \"veilsum task renew\" printed")
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 func openStore(raw string) (storage.Store, error) {
 	if path, ok := directory(raw); ok && path != "" && !strings.HasPrefix(path, "//") {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return nil, withHint(fmt.Errorf("no store at %s", path), "check --store; \"veilsum task new\" makes a store")
+			return nil, withHint(fmt.Errorf("no store at %s", path), "check --store; \"veilsum task new\" makes a store, and \"store doctor\" examines any empty directory")
 		}
 	}
 	return createStore(raw)

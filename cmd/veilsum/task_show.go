@@ -84,8 +84,8 @@ func (r *planResult) Text() string {
 	}
 	line("task", "%s", r.TaskID)
 	line("name", "%s", t.Name)
-	line("values", "%d in %d tensors", t.Derived.Values, len(t.Tensors))
-	line("batch", "%d to %d reports, at most %d dishonest, %d lane(s)", t.Batch.Min, t.Batch.Max, t.Batch.MaxDishonest, t.Batch.Lanes)
+	line("values", "%d in %s", t.Derived.Values, many(len(t.Tensors), "tensor"))
+	line("batch", "%d to %d reports, at most %d dishonest, %s", t.Batch.Min, t.Batch.Max, t.Batch.MaxDishonest, many(t.Batch.Lanes, "lane"))
 	line("committee", "any %d of %d open, at most %d malicious", t.Committee.Threshold, t.Committee.Size, t.Committee.Malicious)
 	line("trust model", "%s %s", t.Privacy.TrustModel, t.Privacy.Mechanism)
 	line("clipping norm", "%g (L2), sensitivity D = %d on the integer grid", float64(t.Privacy.ClippingNorm), t.Derived.Sensitivity)

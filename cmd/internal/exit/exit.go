@@ -6,6 +6,7 @@ package exit
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -91,6 +92,8 @@ func Explain(ctx context.Context, err error, table []Meaning) (code int, hint st
 		}
 	}
 	switch {
+	case code == Failed && untrusted(err):
+		hint = "nothing was sent; --store must name a host that the certificate is for, and --ca a file that vouches for a gateway's"
 	case code == Failed && unreachable(err):
 		code, hint = NotReady, "the store cannot be reached; check --store and the link, then run this again"
 	case code == Failed && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)):
@@ -100,6 +103,12 @@ func Explain(ctx context.Context, err error, table []Meaning) (code int, hint st
 		hint = h.hint
 	}
 	return code, hint
+}
+
+// untrusted tells a server whose certificate was not accepted.
+func untrusted(err error) bool {
+	var cert *tls.CertificateVerificationError
+	return errors.As(err, &cert)
 }
 
 // unreachable tells a link that is down. (Every syscall.Errno calls itself a

@@ -2,6 +2,8 @@ package exit_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -37,6 +39,7 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("a: %w", full), exit.Failed, "the disk is full: free some space, then run this again; what was half written is removed"},
 		{fmt.Errorf("a: %w", link), exit.NotReady, "the store cannot be reached; check --store and the link, then run this again"},
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}, exit.Failed, ""}, // a missing file is no broken link
+		{fmt.Errorf("a: %w", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}), exit.Failed, "nothing was sent; --store must name a host that the certificate is for, and --ca a file that vouches for a gateway's"},
 		{context.DeadlineExceeded, exit.NotReady, "the store cannot be reached; check --store and the link, then run this again"},
 	} {
 		if code, hint := exit.Explain(context.Background(), c.err, table); code != c.code || hint != c.hint {

@@ -17,12 +17,13 @@ The update's format follows from its name:
   .safetensors     the task's tensors by their names
   a folder         NAME.npy for each tensor
   -                raw float32 on standard input
-Exit status 3: the report came too late for the round's list.`
+Exit status 3: the report came too late for the round's list, as far as the store shows it.`
 
 	UploadHelp = `Sends what the store lacks of each report in the outbox, the header last, and
 says what became of it. It may be interrupted at any point. Nothing is sent to a
 round whose list is frozen or that has ended: the report is then removed, and
-the exit status is 3. The clock of this machine decides nothing.`
+the exit status is 3. A gateway does not show the list: through it a report that
+is late is sent all the same, and not summed. The clock of this machine decides nothing.`
 
 	StatusHelp = `Prints the vehicle's pseudonym and floor, the reports in its outbox and how
 often it took part. With --store and --task also the next epoch in which it may

@@ -18,7 +18,7 @@ var Own = []exit.Meaning{
 	{Err: remote.ErrRefused, Code: exit.Failed, Hint: "is the vehicle enrolled with this key in the round's snapshot, is the round still open, and --store the gateway's own name?"},
 	{Err: client.ErrFloor, Code: exit.Verify, Hint: "the vehicle's owner set a floor; this task is below it"},
 	{Err: client.ErrEpoch, Code: exit.Failed, Hint: "one report per epoch: wait for the next round"},
-	{Err: client.ErrModel, Code: exit.Failed, Hint: "train on the model that \"veilsum round status\" names, or pass the right --model"},
+	{Err: client.ErrModel, Code: exit.Failed, Hint: "pass the model that the round announces as --model; without --model the update is taken to start from none"},
 	{Err: client.ErrExpired, Code: exit.Failed, Hint: "wait for the next round; if this machine's clock is wrong, set it first"},
 	{Err: state.ErrLocked, Code: exit.Failed, Hint: "stop the other process that uses this --state directory"},
 	{Err: privacy.ErrNotFinite, Code: exit.Mistake, Hint: "find where the training diverged, and send nothing this epoch"},

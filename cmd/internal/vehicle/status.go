@@ -177,7 +177,7 @@ func (r *statusResult) Text() string {
 		fmt.Fprintf(&b, "  epoch %d lane %d, %d bytes, %s, task %s\n", w.Epoch, w.Lane, w.Bytes, w.Report.Short(), w.Task.Short())
 	}
 	for _, g := range r.Given {
-		fmt.Fprintf(&b, "given     %d participations in scope %.8s, last in epoch %d of task %s\n", g.Participations, g.Scope, g.LastEpoch, g.Task.Short())
+		fmt.Fprintf(&b, "given     %s in scope %.8s, last in epoch %d of task %s\n", participations(g.Participations), g.Scope, g.LastEpoch, g.Task.Short())
 	}
 	if r.Last != nil {
 		fmt.Fprintf(&b, "last      %s of epoch %d: %s\n", r.Last.Report.Short(), r.Last.Epoch, r.Last.Fate)
@@ -188,4 +188,11 @@ func (r *statusResult) Text() string {
 		fmt.Fprintf(&b, "next      epoch %d or later of task %s\n", n.Epoch, n.Task.Short())
 	}
 	return b.String()
+}
+
+func participations(n int) string {
+	if n == 1 {
+		return "1 participation"
+	}
+	return fmt.Sprintf("%d participations", n)
 }
