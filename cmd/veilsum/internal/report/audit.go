@@ -99,7 +99,7 @@ func (s AuditScope) vehicles() (histogram, worst template.HTML) {
 	if len(s.Vehicles) == 0 {
 		return "", ""
 	}
-	bars := StackedBars{Title: "Vehicles by the number of their epochs", XLabel: "epochs a vehicle took part in", YLabel: "vehicles"}
+	bars := StackedBars{Title: "Vehicles by the number of their epochs", XLabel: "epochs a vehicle took part in", YLabel: "vehicles", Whole: true}
 	line := LinePlot{Title: "Epsilon of a vehicle by its own epochs", XLabel: "epochs a vehicle took part in", YLabel: "epsilon", FromZero: true}
 	counts, own := Layer{Name: "vehicles"}, Series{Name: "a vehicle by its own epochs"}
 	for i, g := range s.Vehicles {

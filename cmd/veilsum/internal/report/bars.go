@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"html/template"
+	"math"
+	"slices"
 )
 
 // Layer is one named part of each bar of [StackedBars].
@@ -22,6 +24,8 @@ type StackedBars struct {
 	Layers         []Layer
 	// Top is the least height of the axis, so that several drawings compare.
 	Top float64
+	// Whole is for counts: the axis shows no fractions.
+	Whole bool
 }
 
 // SVG returns the drawing as one well-formed element.
@@ -34,6 +38,9 @@ func (b StackedBars) SVG() template.HTML {
 	top := c.legend(names, func(i int, x, y float64) { c.rect(layerClass(i), x, y, 18, 10) })
 	at := ticks(0, max(b.tallest(), b.Top), 5)
 	ys := scale{0, at[len(at)-1], plotHeight - marginBottom, top}
+	if b.Whole {
+		at = slices.DeleteFunc(at, func(v float64) bool { return v != math.Round(v) })
+	}
 	c.yAxis(ys, at, b.YLabel, false)
 	step := (plotWidth - marginRight - marginLeft) / float64(max(1, len(b.Labels)))
 	every := 1 + len(b.Labels)*(longest(b.Labels)+1)*7/int(plotWidth-marginLeft)

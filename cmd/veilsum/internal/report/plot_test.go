@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -120,6 +121,20 @@ func inFrame(r *rapid.T, svg string) {
 		v, err := strconv.ParseFloat(found[1], 64)
 		if err != nil || math.IsNaN(v) || v < -1000 || v > 1000 {
 			r.Fatalf("coordinate %q in %q", found[1], svg)
+		}
+	}
+}
+
+// TestWholeAxis: a count of vehicles has no halves.
+func TestWholeAxis(t *testing.T) {
+	for _, top := range []float64{1, 3, 4, 7} {
+		bars := report.StackedBars{Labels: []string{"1"}, Layers: []report.Layer{{Name: "vehicles", Values: []float64{top}}}, Whole: true}
+		svg := string(bars.SVG())
+		if strings.Contains(svg, ">0.5<") || strings.Contains(svg, ">0.2<") || strings.Contains(svg, ">1.5<") {
+			t.Errorf("fractions up to %g: %s", top, svg)
+		}
+		if last := fmt.Sprintf(">%g<", math.Ceil(top)); top < 7 && !strings.Contains(svg, last) {
+			t.Errorf("no %s: %s", last, svg)
 		}
 	}
 }
