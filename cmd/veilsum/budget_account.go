@@ -21,8 +21,15 @@ order that gave epsilon, privacy-loss distributions with a lower and an upper
 bound, and the exact value where a formula exists. An accountant that does not
 support the event is left out (null with --json); what none supports is refused
 (exit status 2), never guessed. "relation" is add_remove, zero_out or replace_one.
-Needs no store.`,
-		`  echo '{"event": {"type": "gaussian", "noise_multiplier": 1}, "relation": "add_remove", "delta": 1e-5}' | veilsum budget account --json`,
+Needs no store.
+
+EVENTS  gaussian, laplace, discrete_gaussian, discrete_laplace, distributed_discrete_gaussian, skellam,
+randomized_response, zcdp; sampled: poisson, truncated_poisson_gaussian, wor, mixture_gaussian; over
+many steps: tree, matrix, self_composed ("event" and "count"), composed ("events", a list).
+"go doc github.com/veilsum/veilsum/privacy/accountant.Gaussian" tells what each is and needs.`,
+		`  echo '{"event": {"type": "gaussian", "noise_multiplier": 1}, "relation": "add_remove", "delta": 1e-5}' | veilsum budget account --json
+  echo '{"event": {"type": "self_composed", "count": 100, "event": {"type": "poisson", "sampling_probability": 0.01,
+    "event": {"type": "gaussian", "noise_multiplier": 1}}}, "relation": "add_remove", "delta": 1e-5}' | veilsum budget account`,
 		cobra.NoArgs, func(context.Context, []string) error { return a.budgetAccount() })
 }
 

@@ -169,7 +169,7 @@ func ageFlag(flag, s string) (time.Duration, error) {
 		d = time.Duration(n) * 24 * time.Hour
 	}
 	if err != nil || d <= 0 {
-		return 0, usage("%s %q: want an age such as 7d or 36h", flag, s)
+		return 0, usage("%s %q: want an age above 0, such as 7d or 36h", flag, s)
 	}
 	return d, nil
 }
