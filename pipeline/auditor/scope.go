@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
 )
@@ -128,6 +129,11 @@ func (s *scopeAudit) renewal(id schema.TaskID) error {
 		return &Flaw{Object: s.ledger.prefix, What: "it is not the ledger that the committee before task " + id.Short() + " handed over", Err: err}
 	}
 	return nil
+}
+
+// silence says in a reader's words why an accountant gives no bound.
+func silence(err error) string {
+	return strings.Replace(err.Error(), accountant.ErrUnsupported.Error()+": ", "no bound for ", 1)
 }
 
 // agreesWithLedger compares the charges with those of the ledger's own rules.
@@ -257,7 +263,7 @@ func (s *scopeAudit) budget() error {
 	if len(s.epochs) > 0 {
 		_, why := ac.ask(true)
 		for _, err := range why {
-			s.out.Silent = append(s.out.Silent, err.Error())
+			s.out.Silent = append(s.out.Silent, silence(err))
 		}
 	}
 	return agree(s.out)
