@@ -123,8 +123,11 @@ func TestLengthBomb(t *testing.T) {
 // TestMutatedFiles: whatever is wrong with a file, this process lives and says so, or reads as many values as the task has.
 func TestMutatedFiles(t *testing.T) {
 	n := 40
-	if os.Getenv("VEILSUM_SLOW") == "1" {
+	switch {
+	case os.Getenv("VEILSUM_SLOW") == "1":
 		n = 5000
+	case testing.Short():
+		n = 8
 	}
 	path, _ := update(t)
 	good, err := os.ReadFile(path)
