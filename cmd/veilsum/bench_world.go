@@ -51,7 +51,7 @@ func (b *bench) newWorld(ctx context.Context, wish benchWish) (*benchWorld, erro
 	}
 	w.owner = identities[0]
 	authority, collects, members := identities[1], identities[2], identities[3:]
-	plan, id, err := w.sign(ctx, benchTask(wish, b.sizes.batch, w.owner, authority, collects, members))
+	id, plan, err := pipeline.PublishTask(ctx, w.store, benchTask(wish, b.sizes.batch, w.owner, authority, collects, members), w.owner)
 	if err != nil {
 		return nil, err
 	}
@@ -81,35 +81,13 @@ func benchTask(wish benchWish, batch int, owner, authority, collects ed25519.Pri
 	return t
 }
 
-func (w *benchWorld) sign(ctx context.Context, t schema.Task) (*pipeline.Plan, schema.TaskID, error) {
-	done, err := pipeline.Complete(t)
-	if err != nil {
-		return nil, schema.TaskID{}, err
-	}
-	signed, err := schema.SignBody(done, w.owner)
-	if err != nil {
-		return nil, schema.TaskID{}, err
-	}
-	id := schema.NewTaskID(signed)
-	if _, err := w.store.PutOnce(ctx, pipeline.TaskKey(id), signed.Bytes()); err != nil {
-		return nil, id, err
-	}
-	plan, err := pipeline.LoadTask(ctx, w.store, id, done.Owner)
-	return plan, id, err
-}
-
 func (w *benchWorld) enroll(ctx context.Context, plan *pipeline.Plan, n int, authority ed25519.PrivateKey) (schema.Digest, error) {
 	list := make([]schema.Enrolled, n)
 	for i := range list {
 		v := w.vehicle(i)
 		list[i] = schema.Enrolled{ID: v.ID, Key: schema.NewPublicKey(v.Key)}
 	}
-	s, err := schema.NewSnapshot(plan.Task.Scope.ID(), 1, list, authority)
-	if err != nil {
-		return schema.Digest{}, err
-	}
-	_, err = w.store.PutOnce(ctx, pipeline.SnapshotKey(s.Root()), s.Bytes())
-	return s.Root(), err
+	return pipeline.PublishSnapshot(ctx, w.store, plan, 1, list, authority)
 }
 
 // vehicle derives vehicle i, so that ten thousand need no memory.

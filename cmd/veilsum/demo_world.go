@@ -66,7 +66,7 @@ func newDemoWorld(ctx context.Context, d *demoRun, task schema.Task) (*demoWorld
 		return nil, err
 	}
 	task.Committee, task.Owner, task.Authority, task.Collector = committee, w.owner, schema.NewPublicKey(authority), schema.NewPublicKey(collectKey)
-	if err := w.publishTask(ctx, d, task, owner); err != nil {
+	if w.task, w.plan, err = pipeline.PublishTask(ctx, d.store, task, owner); err != nil {
 		return nil, err
 	}
 	if err := w.enroll(ctx, d, authority); err != nil {
@@ -160,23 +160,6 @@ func demoAdaptive(fleet *fleetsim.Fleet, adaptive bool, z float64) *schema.Adapt
 	return &schema.Adaptive{LearningRate: demoLearningRate, CountStdDev: schema.Real(count)}
 }
 
-func (w *demoWorld) publishTask(ctx context.Context, d *demoRun, task schema.Task, owner ed25519.PrivateKey) error {
-	done, err := pipeline.Complete(task)
-	if err != nil {
-		return err
-	}
-	signed, err := schema.SignBody(done, owner)
-	if err != nil {
-		return err
-	}
-	w.task = schema.NewTaskID(signed)
-	if _, err := d.store.PutOnce(ctx, pipeline.TaskKey(w.task), signed.Bytes()); err != nil {
-		return err
-	}
-	w.plan, err = pipeline.LoadTask(ctx, d.store, w.task, w.owner)
-	return err
-}
-
 // enroll gives each vehicle a key, a pseudonym and a device secret in a
 // directory of its own, and publishes the signed list.
 func (w *demoWorld) enroll(ctx context.Context, d *demoRun, authority ed25519.PrivateKey) error {
@@ -188,12 +171,8 @@ func (w *demoWorld) enroll(ctx context.Context, d *demoRun, authority ed25519.Pr
 		}
 		w.vehicles = append(w.vehicles, filepath.Join(w.state, "vehicles", enrolled[i].ID.String()))
 	}
-	snapshot, err := schema.NewSnapshot(w.plan.Task.Scope.ID(), 1, enrolled, authority)
-	if err != nil {
-		return err
-	}
-	w.snapshot = snapshot.Root()
-	_, err = d.store.PutOnce(ctx, pipeline.SnapshotKey(w.snapshot), snapshot.Bytes())
+	var err error
+	w.snapshot, err = pipeline.PublishSnapshot(ctx, d.store, w.plan, 1, enrolled, authority)
 	return err
 }
 

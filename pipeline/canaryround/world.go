@@ -79,20 +79,8 @@ func newWorld(ctx context.Context, s storage.Store, folder string, task schema.T
 }
 
 func (w *world) sign(ctx context.Context, task schema.Task, owner ed25519.PrivateKey) error {
-	done, err := pipeline.Complete(task)
-	if err != nil {
-		return err
-	}
-	signed, err := schema.SignBody(done, owner)
-	if err != nil {
-		return err
-	}
-	id := schema.NewTaskID(signed)
-	w.name = pipeline.RoundName{Task: id, Epoch: 1}
-	if _, err := w.store.PutOnce(ctx, pipeline.TaskKey(id), signed.Bytes()); err != nil {
-		return err
-	}
-	w.plan, err = pipeline.LoadTask(ctx, w.store, id, w.owner)
+	id, plan, err := pipeline.PublishTask(ctx, w.store, task, owner)
+	w.name, w.plan = pipeline.RoundName{Task: id, Epoch: 1}, plan
 	return err
 }
 
@@ -114,12 +102,8 @@ func (w *world) enroll(ctx context.Context, authority ed25519.PrivateKey) error 
 		}
 		w.vehicles[i], list[i] = v, schema.Enrolled{ID: v.ID, Key: schema.PublicKey(public)}
 	}
-	snapshot, err := schema.NewSnapshot(w.plan.Task.Scope.ID(), 1, list, authority)
-	if err != nil {
-		return err
-	}
-	w.snapshot = snapshot.Root()
-	_, err = w.store.PutOnce(ctx, pipeline.SnapshotKey(w.snapshot), snapshot.Bytes())
+	var err error
+	w.snapshot, err = pipeline.PublishSnapshot(ctx, w.store, w.plan, 1, list, authority)
 	return err
 }
 

@@ -117,14 +117,10 @@ func (f *Fleet) Renew(seats ...int) error {
 
 func (f *Fleet) addTask(task schema.Task) {
 	f.T.Helper()
-	done, err := pipeline.Complete(task)
+	var err error
+	f.TaskID, f.Plan, err = pipeline.PublishTask(context.Background(), f.Store, task, f.Owner)
 	f.must(err)
-	signed, err := schema.SignBody(done, f.Owner)
-	f.must(err)
-	f.Task, f.TaskID = done, schema.NewTaskID(signed)
-	f.Put(pipeline.TaskKey(f.TaskID), signed.Bytes())
-	f.Plan, err = pipeline.LoadTask(context.Background(), f.Store, f.TaskID, schema.NewPublicKey(f.Owner))
-	f.must(err)
+	f.Task = f.Plan.Task
 }
 
 // Enroll publishes a snapshot of the vehicles.
@@ -134,10 +130,9 @@ func (f *Fleet) Enroll(serial uint64, vehicles []client.Identity) {
 	for _, v := range vehicles {
 		list = append(list, schema.Enrolled{ID: v.ID, Key: schema.NewPublicKey(v.Key)})
 	}
-	snap, err := schema.NewSnapshot(f.Task.Scope.ID(), serial, list, f.Authority)
+	var err error
+	f.Snapshot, err = pipeline.PublishSnapshot(context.Background(), f.Store, f.Plan, serial, list, f.Authority)
 	f.must(err)
-	f.Snapshot = snap.Root()
-	f.Put(pipeline.SnapshotKey(f.Snapshot), snap.Bytes())
 }
 
 // Put writes an object that must not conflict.
