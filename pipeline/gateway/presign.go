@@ -15,13 +15,9 @@ import (
 // presign answers with a URL by which the vehicle can put one piece into the store itself. The URL fixes name,
 // size and SHA-256. That these are the announced bytes is seen when the report commits.
 func (g *Gateway) presign(x *exchange, id schema.ReportID, j int) error {
-	u, err := g.announced(x, id)
+	u, size, err := g.announcedPiece(x, id, j)
 	if err != nil {
 		return err
-	}
-	size := int64(u.header.PieceBytes(j))
-	if size == 0 {
-		return refuse(wire.CodeNotFound, "the report has %d pieces", len(u.pieces))
 	}
 	if _, err := x.length(0); err != nil {
 		return err

@@ -135,6 +135,19 @@ func (g *Gateway) announced(x *exchange, id schema.ReportID) (*upload, error) {
 	return g.find(x, b, id)
 }
 
+// announcedPiece also returns the size of its piece j in bytes.
+func (g *Gateway) announcedPiece(x *exchange, id schema.ReportID, j int) (*upload, int64, error) {
+	u, err := g.announced(x, id)
+	if err != nil {
+		return nil, 0, err
+	}
+	size := int64(u.header.PieceBytes(j))
+	if size == 0 {
+		return nil, 0, refuse(wire.CodeNotFound, "the report has %d pieces", len(u.pieces))
+	}
+	return u, size, nil
+}
+
 func (g *Gateway) find(x *exchange, b bearer, id schema.ReportID) (*upload, error) {
 	u := g.uploads.get(id)
 	if u == nil {
@@ -149,13 +162,9 @@ func (g *Gateway) find(x *exchange, b bearer, id schema.ReportID) (*upload, erro
 
 // piece streams one announced piece into the store.
 func (g *Gateway) piece(x *exchange, id schema.ReportID, j int) error {
-	u, err := g.announced(x, id)
+	u, size, err := g.announcedPiece(x, id, j)
 	if err != nil {
 		return err
-	}
-	size := int64(u.header.PieceBytes(j))
-	if size == 0 {
-		return refuse(wire.CodeNotFound, "the report has %d pieces", len(u.pieces))
 	}
 	if err := x.exactly(size); err != nil {
 		return err
