@@ -14,7 +14,7 @@ var auditPage string
 
 var parsedAudit = template.Must(template.New("audit").Funcs(template.FuncMap{
 	"number": number, "fixed": fixed, "short": short, "factor": func(eps float64) string { return number(math.Exp(eps)) },
-}).Parse(auditPage))
+}).Parse(pageHead + auditPage))
 
 // WriteAudit writes the page of an audit: one file that runs no script and loads nothing. It
 // returns [ErrData] if the title is missing, and the writer's error otherwise. The same data gives the

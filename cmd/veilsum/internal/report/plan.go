@@ -14,7 +14,7 @@ var planPage string
 
 var parsedPlan = template.Must(template.New("plan").Funcs(template.FuncMap{
 	"number": number, "bytes": bytesText, "factor": func(eps float64) string { return number(math.Exp(eps)) },
-}).Parse(planPage))
+}).Parse(pageHead + planPage))
 
 // Plan is what the page of a plan shows: what a privacy budget affords before anything is spent.
 // A number that is unknown is NaN. All strings are escaped.

@@ -14,6 +14,11 @@ var ErrData = errors.New("report: bad data")
 //go:embed report.css
 var css string
 
+// pageHead begins every page, up to its title.
+//
+//go:embed head.html
+var pageHead string
+
 //go:embed report.html
 var page string
 
@@ -22,7 +27,7 @@ var Style = template.CSS(css) //nolint:gosec // embedded, no caller string
 
 var parsed = template.Must(template.New("report").Funcs(template.FuncMap{
 	"percent": percent, "points": points, "number": number, "fixed": fixed, "bytes": bytesText, "short": short, "seconds": seconds,
-}).Parse(page))
+}).Parse(pageHead + page))
 
 // Write writes the page. It returns [ErrData] if the title or the rounds are missing
 // or a round does not name one tally a region, and the writer's error otherwise.
