@@ -101,28 +101,18 @@ func parseEpochs(s string) (first, last uint64, err error) {
 }
 
 func (a *app) publishKeys(ctx context.Context, f *initFlags, first, last uint64) error {
-	d, closeState, err := a.openMember(&f.stateFlags, &f.taskFlags)
-	if err != nil {
-		return err
-	}
-	defer closeState()
-	o, err := f.open(ctx)
-	if err != nil {
-		return err
-	}
-	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
-		return err
-	}
-	n, err := d.PublishKeys(ctx, o.store, o.id, first, last, time.Now().Add(f.expire))
-	if err != nil {
-		return err
-	}
-	k, err := d.Index(o.plan)
-	if err != nil {
-		return err
-	}
-	a.out.Result(keysResult{Index: k, Keys: n})
-	return nil
+	return a.seated(ctx, &f.stateFlags, &f.taskFlags, func(d *decryptor.Decryptor, o *opened) error {
+		n, err := d.PublishKeys(ctx, o.store, o.id, first, last, time.Now().Add(f.expire))
+		if err != nil {
+			return err
+		}
+		k, err := d.Index(o.plan)
+		if err != nil {
+			return err
+		}
+		a.out.Result(keysResult{Index: k, Keys: n})
+		return nil
+	})
 }
 
 type keysResult struct {
@@ -133,6 +123,24 @@ type keysResult struct {
 // Text implements ui.Result.
 func (r keysResult) Text() string {
 	return fmt.Sprintf("decryptor %d: %d round keys published\n", r.Index, r.Keys)
+}
+
+// seated opens a decryptor and a task for a step outside of rounds. It erases expired keys first, and goes
+// on only if nothing was restored from a backup.
+func (a *app) seated(ctx context.Context, state *stateFlags, task *taskFlags, step func(*decryptor.Decryptor, *opened) error) error {
+	d, closeState, err := a.openMember(state, task)
+	if err != nil {
+		return err
+	}
+	defer closeState()
+	o, err := task.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
+		return err
+	}
+	return step(d, o)
 }
 
 // memberFlags name a decryptor and a round.

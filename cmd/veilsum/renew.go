@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/schema"
 )
 
@@ -39,24 +40,14 @@ func (a *app) committeeHandover(ctx context.Context, f *handoverFlags) error {
 	if f.size < 0 {
 		return usage("--size %d: want a number of entries", f.size)
 	}
-	d, closeState, err := a.openMember(&f.stateFlags, &f.taskFlags)
-	if err != nil {
-		return err
-	}
-	defer closeState()
-	o, err := f.open(ctx)
-	if err != nil {
-		return err
-	}
-	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
-		return err
-	}
-	h, err := d.Handover(ctx, o.store, o.plan, f.size)
-	if err != nil {
-		return err
-	}
-	a.out.Result(handoverResult{Index: h.Index, Size: h.Size, Root: h.Root, Committee: h.Committee})
-	return nil
+	return a.seated(ctx, &f.stateFlags, &f.taskFlags, func(d *decryptor.Decryptor, o *opened) error {
+		h, err := d.Handover(ctx, o.store, o.plan, f.size)
+		if err != nil {
+			return err
+		}
+		a.out.Result(handoverResult{Index: h.Index, Size: h.Size, Root: h.Root, Committee: h.Committee})
+		return nil
+	})
 }
 
 type handoverResult struct {
