@@ -50,7 +50,9 @@ func RoundKeyKey(n RoundName, k int) string {
 }
 
 // SnapshotKey is where an enrollment snapshot lies.
-func SnapshotKey(root schema.Digest) string { return "snapshots/" + root.String() }
+func SnapshotKey(root schema.Digest) string { return snapshotsPrefix + root.String() }
+
+const snapshotsPrefix = "snapshots/"
 
 // RoundPrefix is the folder of a round, with a slash at its end.
 func RoundPrefix(n RoundName) string { return fmt.Sprintf("tasks/%s/rounds/%s/", n.Task, n) }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/storage"
 )
 
 func (a *app) fleetCommand() *cobra.Command {
@@ -167,34 +166,11 @@ func (f *fleetFlags) openFleet(ctx context.Context) (*opened, fleetState, error)
 		s, err := pipeline.LoadSnapshot(ctx, o.store, o.plan, root)
 		return o, fleetState{s}, err
 	}
-	s, err := newestSnapshot(ctx, o.store, o.plan)
-	return o, fleetState{s}, err
-}
-
-// newestSnapshot returns the valid snapshot of the task's scope with the highest serial, nil if there is none.
-func newestSnapshot(ctx context.Context, s storage.Store, p *pipeline.Plan) (*schema.Snapshot, error) {
-	var newest *schema.Snapshot
-	const prefix = "snapshots/"
-	for info, err := range s.List(ctx, prefix, "") {
-		if err != nil {
-			return nil, err
-		}
-		root, err := schema.ParseDigest(strings.TrimPrefix(info.Key, prefix))
-		if err != nil {
-			continue
-		}
-		snap, err := pipeline.LoadSnapshot(ctx, s, p, root)
-		if errors.Is(err, pipeline.ErrUntrusted) {
-			continue // another scope's, or a forgery: not this authority's for this scope
-		}
-		if err != nil {
-			return nil, err
-		}
-		if newest == nil || snap.Serial > newest.Serial {
-			newest = snap
-		}
+	s, err := pipeline.NewestSnapshot(ctx, o.store, o.plan)
+	if errors.Is(err, pipeline.ErrNotReady) {
+		err = nil // the first to be enrolled
 	}
-	return newest, nil
+	return o, fleetState{s}, err
 }
 
 func (a *app) sign(ctx context.Context, o *opened, last fleetState, vehicles, changed []schema.Enrolled, key ed25519.PrivateKey) error {

@@ -148,12 +148,12 @@ func (f *openFlags) snapshotRoot(ctx context.Context, o *opened) (schema.Digest,
 		}
 		return root, nil
 	}
-	s, err := newestSnapshot(ctx, o.store, o.plan)
+	s, err := pipeline.NewestSnapshot(ctx, o.store, o.plan)
+	if errors.Is(err, pipeline.ErrNotReady) {
+		return schema.Digest{}, withHint(err, `"veilsum fleet enroll" makes a snapshot`)
+	}
 	if err != nil {
 		return schema.Digest{}, err
-	}
-	if s == nil {
-		return schema.Digest{}, withHint(fmt.Errorf("%w: no vehicle is enrolled", pipeline.ErrNotReady), `"veilsum fleet enroll" makes a snapshot`)
 	}
 	return s.Root(), nil
 }

@@ -267,3 +267,13 @@ func vehicle(t testing.TB) client.Identity {
 	rand.Read(v.DeviceSecret[:])
 	return v
 }
+
+// Round reads an open round of lane 0, and its frozen candidate list if there is one.
+func (f *Fleet) Round(epoch uint64) (*pipeline.Round, schema.Digest) {
+	f.T.Helper()
+	r, err := pipeline.LoadRound(context.Background(), f.Store, f.Plan, f.Name(epoch))
+	f.must(err)
+	list, _, err := pipeline.FrozenCandidates(context.Background(), f.Store, r)
+	f.must(err)
+	return r, list
+}

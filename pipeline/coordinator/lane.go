@@ -1,0 +1,170 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/collector"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/schema/arrowipc"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// Lane is how one lane of an epoch ended.
+type Lane struct {
+	Round   *pipeline.Round
+	Receipt schema.Receipt
+	// Mean is the decoded mean update, tensors concatenated, in the units of the update; nil if the lane is void.
+	Mean []float64
+}
+
+// lane drives one round from its list to its receipt.
+type lane struct {
+	*Coordinator
+	round   *pipeline.Round
+	frozen  func() // called once, when no further report counts
+	reports int    // seen last
+	stalled string // the reason told last
+}
+
+// drive goes through the steps, each of which is idempotent, until there is a receipt.
+func (l *lane) drive(ctx context.Context) (Lane, error) {
+	var got *collector.Collected
+	for _, step := range []func(context.Context) error{l.freeze, l.propose, func(ctx context.Context) (err error) {
+		got, err = l.collector.Collect(ctx, l.config.Store, l.round, nil)
+		return err
+	}} {
+		err := l.until(ctx, step)
+		if errors.Is(err, pipeline.ErrTooFew) {
+			err = l.abort(ctx, err)
+		}
+		if errors.Is(err, pipeline.ErrEnded) {
+			got, err = l.collector.Collect(ctx, l.config.Store, l.round, nil) // shows the receipt
+		}
+		if err != nil {
+			return Lane{}, err
+		}
+		if got != nil {
+			break
+		}
+	}
+	l.events.tell(Ended{in: in{l.round.Name}, Receipt: got.Receipt})
+	mean, err := l.mean(ctx, got.Receipt)
+	return Lane{Round: l.round, Receipt: got.Receipt, Mean: mean}, err
+}
+
+// until repeats a step while it waits for others. When the round's keys have expired, nobody will come
+// any more, and the round is aborted.
+func (l *lane) until(ctx context.Context, step func(context.Context) error) error {
+	for {
+		err := step(ctx)
+		if !errors.Is(err, pipeline.ErrNotReady) && !errors.Is(err, pipeline.ErrDecryptors) {
+			return err
+		}
+		if l.config.Now().Unix() >= l.round.Descriptor.KeyExpiry {
+			return l.abort(ctx, fmt.Errorf("the round keys have expired: %w", err))
+		}
+		if text := err.Error(); errors.Is(err, pipeline.ErrDecryptors) && text != l.stalled {
+			l.stalled = text
+			l.events.tell(Stalled{in: in{l.round.Name}, Reason: err})
+		}
+		if err := sleep(ctx, l.config.Poll); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// abort ends the lane without an aggregate and returns ErrEnded.
+func (l *lane) abort(ctx context.Context, why error) error {
+	l.frozen()
+	_, err := l.collector.Abort(ctx, l.config.Store, l.round, why.Error())
+	if err == nil {
+		err = pipeline.ErrEnded
+	}
+	return err
+}
+
+// freeze closes the list when enough reports are there or the time is up.
+func (l *lane) freeze(ctx context.Context) error {
+	if err := pipeline.Ended(ctx, l.config.Store, l.round); err != nil {
+		l.frozen()
+		return err
+	}
+	_, n, err := pipeline.FrozenCandidates(ctx, l.config.Store, l.round)
+	if n == 0 && err == nil {
+		n, err = l.close(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	l.frozen()
+	l.events.tell(Frozen{in: in{l.round.Name}, Reports: n})
+	return nil
+}
+
+func (l *lane) close(ctx context.Context) (int, error) {
+	ids, err := pipeline.ListReports(ctx, l.config.Store, l.round.Name)
+	if err != nil {
+		return 0, err
+	}
+	if n := len(ids); n != l.reports {
+		l.reports = n
+		l.events.tell(Waiting{in: in{l.round.Name}, Reports: n, Want: l.config.Reports})
+	}
+	late := l.config.Now().Unix() >= l.round.Descriptor.Deadline
+	switch {
+	case len(ids) < l.config.Reports && !late:
+		return 0, fmt.Errorf("%w: %d of %d reports", pipeline.ErrNotReady, len(ids), l.config.Reports)
+	case len(ids) < l.round.Task.Batch.Min:
+		return 0, fmt.Errorf("%w: %d by the deadline, min_batch_size is %d", pipeline.ErrTooFew, len(ids), l.round.Task.Batch.Min)
+	}
+	_, n, err := l.collector.Close(ctx, l.config.Store, l.round)
+	return n, err
+}
+
+// propose reserves the cost of the list.
+func (l *lane) propose(ctx context.Context) error {
+	id, n, err := pipeline.FrozenCandidates(ctx, l.config.Store, l.round)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("%w: no frozen list", pipeline.ErrNotReady)
+	}
+	p, err := l.collector.Propose(ctx, l.config.Store, l.round, id)
+	if err != nil {
+		return err
+	}
+	l.events.tell(Proposed{in: in{l.round.Name}, Reports: p.Reports, Refused: p.Refused, Ignored: p.Ignored})
+	return nil
+}
+
+// mean reads what was published, by its hash in the receipt, so that whoever plays a round again gets the same values.
+func (l *lane) mean(ctx context.Context, rec schema.Receipt) ([]float64, error) {
+	if rec.Status != schema.StatusCommitted {
+		return nil, nil
+	}
+	raw, err := storage.ReadAll(ctx, l.config.Store, pipeline.AggregateKey(l.round.Name, rec.Aggregate), rec.AggregateSize)
+	if err != nil {
+		return nil, err
+	}
+	a, err := arrowipc.OpenAggregate(raw, rec.Aggregate)
+	if err != nil {
+		return nil, err
+	}
+	return a.Values, nil
+}
