@@ -159,6 +159,16 @@ func PartialKey(n RoundName, sha256 schema.Digest) string {
 	return PartialsPrefix(n) + sha256.String() + ".vsp"
 }
 
+// RegionSumsPrefix is the folder of a region's signed sums.
+func RegionSumsPrefix(n RoundName, region string) string {
+	return RoundPrefix(n) + "regions/" + region + "/"
+}
+
+// RegionSumKey is where a region's signed sum lies, under its identity.
+func RegionSumKey(n RoundName, region string, id schema.Digest) string {
+	return RegionSumsPrefix(n, region) + id.String() + ".json"
+}
+
 // AggregateKey is where an aggregate lies; it counts only once a receipt names it.
 func AggregateKey(n RoundName, sha256 schema.Digest) string {
 	return RoundPrefix(n) + "aggregate/" + sha256.String() + ".arrow"

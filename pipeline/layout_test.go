@@ -38,6 +38,7 @@ func TestNames(t *testing.T) {
 			pipeline.ReservationKey(schema.ScopeID{Digest: d}, n, schema.ManifestID{Digest: d}), pipeline.VoteKey(n, 1), pipeline.AnswerKey(n, 1),
 			pipeline.ClaimKey(n, schema.VehicleID{}, 0), pipeline.ClaimKey(n, schema.VehicleID{}, 1),
 			pipeline.PartialKey(n, d), pipeline.AggregateKey(n, d), pipeline.ReceiptKey(n), pipeline.FormatKey,
+			pipeline.RegionSumKey(n, "north", d), pipeline.RegionSumKey(n, "north-2", d),
 			pipeline.HandoverKey(schema.ScopeID{Digest: d}, d, 77, 2), pipeline.LedgerPrefix(schema.ScopeID{Digest: d}) + ledger.EntryKey(3),
 		}
 		for i, k := range keys {

@@ -36,11 +36,12 @@ const (
 	KindReceipt
 	KindClaim
 	KindProbe // of the store itself, see the package doctor
+	KindRegionSum
 )
 
 var kinds = [...]string{
 	"unknown", "format", "task", "model", "round key", "snapshot", "reservation", "handover", "ledger", "descriptor", "header", "piece",
-	"candidates", "check", "manifest", "vote", "answer", "partial sum", "aggregate", "receipt", "claim", "probe",
+	"candidates", "check", "manifest", "vote", "answer", "partial sum", "aggregate", "receipt", "claim", "probe", "regional sum",
 }
 
 // String names the kind.
@@ -58,6 +59,7 @@ type Object struct {
 	Round   RoundName        // of all that belongs to a round, round keys and reservations; Task also of tasks and models
 	Report  schema.ReportID  // of headers and pieces
 	Vehicle schema.VehicleID // of claims
+	Region  string           // of regional sums
 	Hash    schema.Digest    // that names the object, or for a check its candidate list, for a handover its committee
 	Index   int              // of the decryptor, the piece, or the vehicle's place
 	Size    int64            // of the ledger, in a handover
@@ -167,6 +169,8 @@ func (n *Object) parseRound(p []string) {
 		}
 	case p[0] == "checks" && len(p) == 3:
 		n.Kind, n.Hash, n.Index = KindCheck, digestOf(p[1]), numberOf(jsonOf(p[2]))
+	case p[0] == "regions" && len(p) == 3 && schema.RegionName(p[1]):
+		n.Kind, n.Region, n.Hash = KindRegionSum, p[1], digestOf(jsonOf(p[2]))
 	case p[0] == "claims" && len(p) == 3:
 		vehicle, index, _ := strings.Cut(p[2], "-")
 		n.Kind, n.Index = KindClaim, numberOf(index)
@@ -244,6 +248,8 @@ func (n Object) roundKey() string {
 		return AggregateKey(n.Round, n.Hash)
 	case KindReceipt:
 		return ReceiptKey(n.Round)
+	case KindRegionSum:
+		return RegionSumKey(n.Round, n.Region, n.Hash)
 	case KindClaim:
 		return ClaimKey(n.Round, n.Vehicle, n.Index)
 	}

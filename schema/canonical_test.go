@@ -194,9 +194,9 @@ func TestAllocation(t *testing.T) {
 	elements := []string{`{},`, `null,`, `"",`, `[],`, `0,`, `{"a":0},`, `"\u0000",`}
 	decoders := map[string]func([]byte) error{
 		"check": tryDecode[schema.Check], "manifest": tryDecode[schema.Manifest], "reservation": tryDecode[schema.Reservation],
-		"answer": tryDecode[schema.Answer], "task": tryDecode[schema.Task],
+		"answer": tryDecode[schema.Answer], "task": tryDecode[schema.Task], "region-sum": tryDecode[schema.RegionSum],
 	}
-	fields := map[string]string{"check": "refused", "manifest": "reports", "reservation": "vehicles", "answer": "shares", "task": "tensors"}
+	fields := map[string]string{"check": "refused", "region-sum": "refused", "manifest": "reports", "reservation": "vehicles", "answer": "shares", "task": "tensors"}
 	for label, decode := range decoders {
 		for _, e := range elements {
 			list := strings.TrimSuffix(strings.Repeat(e, size/len(e)), ",")

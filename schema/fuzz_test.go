@@ -57,8 +57,9 @@ func fuzzObject(f *testing.F, names ...string) {
 
 func FuzzDecodeTask(f *testing.F)        { fuzzObject(f, "task", "task-renewed", "task-adaptive") }
 func FuzzDecodeRoundKey(f *testing.F)    { fuzzObject(f, "round-key") }
-func FuzzDecodeDescriptor(f *testing.F)  { fuzzObject(f, "descriptor", "descriptor-adaptive") }
+func FuzzDecodeDescriptor(f *testing.F)  { fuzzObject(f, "descriptor", "descriptor-adaptive", "descriptor-regions") }
 func FuzzDecodeCheck(f *testing.F)       { fuzzObject(f, "check") }
+func FuzzDecodeRegionSum(f *testing.F)   { fuzzObject(f, "region-sum") }
 func FuzzDecodeManifest(f *testing.F)    { fuzzObject(f, "manifest") }
 func FuzzDecodeReservation(f *testing.F) { fuzzObject(f, "reservation") }
 func FuzzDecodeVote(f *testing.F)        { fuzzObject(f, "vote") }

@@ -49,7 +49,7 @@ func labelOf(name string) string {
 		return "receipt"
 	case "task-adaptive":
 		return "task"
-	case "descriptor-adaptive":
+	case "descriptor-adaptive", "descriptor-regions":
 		return "descriptor"
 	case "report":
 		return "header" // its identity is the header's
@@ -108,7 +108,7 @@ func TestGolden(t *testing.T) {
 
 // TestGoldenLabels works out identities from the bytes alone, as another implementation would.
 func TestGoldenLabels(t *testing.T) {
-	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void", "task-adaptive", "descriptor-adaptive", "receipt-adaptive"} {
+	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void", "task-adaptive", "descriptor-adaptive", "receipt-adaptive", "descriptor-regions", "region-sum"} {
 		var g golden
 		readGolden(t, name, &g)
 		body, ok := strings.CutPrefix(g.Text, `{"body":`)

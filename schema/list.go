@@ -120,15 +120,7 @@ func (c Check) validate() error {
 	if err := present("check", named{"round_id", c.RoundID.Digest}, named{"candidates", c.Candidates}); err != nil {
 		return err
 	}
-	if c.Refused == nil || len(c.Refused) > MaxReports {
-		return field("check", "refused", len(c.Refused), "a list of at most 2^20, not null")
-	}
-	for i, r := range c.Refused {
-		if !slices.Contains(reasons, r.Reason) || i > 0 && CompareReports(c.Refused[i-1].Report, r.Report) >= 0 {
-			return field("check", "refused", i, "sorted reports with a known reason")
-		}
-	}
-	return nil
+	return checkRefused("check", c.Refused)
 }
 
 // Manifest is the list of one round, signed by the Collector.

@@ -115,6 +115,22 @@ func testDescriptor(t testing.TB) schema.Descriptor {
 	return d
 }
 
+// testRegional is a round with two regions.
+func testRegional(t testing.TB) schema.Descriptor {
+	d := testDescriptor(t)
+	d.Regions = []schema.Region{
+		{Name: "north", Aggregator: testPublic("north"), Deadline: 1_799_999_000}, {Name: "south-2", Aggregator: testPublic("south")},
+	}
+	return d
+}
+
+func testRegionSum() schema.RegionSum {
+	return schema.RegionSum{
+		Version: 1, RoundID: schema.RoundID{Digest: digest("round")}, Region: "north", Partial: digest("partial"), Reports: 2,
+		Refused: []schema.Refusal{{Report: reports("r0")[0], Reason: schema.ReasonPiece}},
+	}
+}
+
 func reports(names ...string) []schema.ReportID {
 	ids := make([]schema.ReportID, len(names))
 	for i, n := range names {
@@ -278,7 +294,9 @@ func allObjects(t testing.TB) []object {
 		signedObject(t, "round-key", testRoundKey(), "d0"),
 		signedObject(t, "descriptor", testDescriptor(t), "collector"),
 		signedObject(t, "descriptor-adaptive", testFollowing(t), "collector"),
+		signedObject(t, "descriptor-regions", testRegional(t), "collector"),
 		signedObject(t, "check", testCheck(), "d3"),
+		signedObject(t, "region-sum", testRegionSum(), "north"),
 		signedObject(t, "manifest", testManifest(), "collector"),
 		signedObject(t, "reservation", testReservation(), "collector"),
 		signedObject(t, "vote", testVote(), "d2"),

@@ -182,10 +182,11 @@ func TestAbsentIsAbsent(t *testing.T) {
 		{"task", "owner", rawJSON(t, testTask()), decodes[schema.Task], `"max_inf":1000`, `,"adaptive":{}`},
 		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"clipping_norm":"0"`, `,"clipping_round":"` + zero + `"`},
 		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"clipping_norm":"0"`, `,"clipping_round":""`},
+		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"round_keys":[`, `],"regions":[`},
 		{"receipt", "collector", rawJSON(t, testReceipt()), decodes[schema.Receipt], `"witness_floor":"5600"`, `,"unclipped":null`},
 		{"receipt", "collector", rawJSON(t, testReceipt()), decodes[schema.Receipt], `"witness_floor":"5600"`, `,"unclipped":""`},
 	} {
-		if bytes.Contains(x.body, []byte("adaptive")) || bytes.Contains(x.body, []byte("clipping_round")) || bytes.Contains(x.body, []byte("unclipped")) {
+		if bytes.Contains(x.body, []byte("adaptive")) || bytes.Contains(x.body, []byte("clipping_round")) || bytes.Contains(x.body, []byte("unclipped")) || bytes.Contains(x.body, []byte("regions")) {
 			t.Errorf("%s: %s", x.label, x.body)
 		}
 		must(t, x.decode(forge(x.label, x.signer, x.body)))
@@ -238,6 +239,39 @@ func TestDescriptorRanges(t *testing.T) {
 				x.RoundKeys = append(x.RoundKeys, x.RoundKeys[0])
 			}
 		}},
+	})
+}
+
+func TestRegionRanges(t *testing.T) {
+	good := func() schema.Descriptor { return testRegional(t) }
+	refuse(t, "descriptor", good, []refusal[schema.Descriptor]{
+		{"descriptor.regions.name", func(x *schema.Descriptor) { x.Regions[0].Name = "" }},
+		{"descriptor.regions.name", func(x *schema.Descriptor) { x.Regions[0].Name = "-a" }},
+		{"descriptor.regions.name", func(x *schema.Descriptor) { x.Regions[0].Name = "a/b" }},
+		{"descriptor.regions.name", func(x *schema.Descriptor) { x.Regions[0].Name = "North" }},
+		{"descriptor.regions.name", func(x *schema.Descriptor) { x.Regions[0].Name = strings.Repeat("a", 33) }},
+		{"descriptor.regions.name", func(x *schema.Descriptor) { x.Regions[1].Name = "north" }},
+		{"descriptor.regions.name", func(x *schema.Descriptor) { x.Regions[0].Name = "west" }},
+		{"descriptor.regions.aggregator", func(x *schema.Descriptor) { x.Regions[0].Aggregator = schema.PublicKey{} }},
+		{"descriptor.regions.aggregator", func(x *schema.Descriptor) { x.Regions[0].Aggregator = x.Regions[1].Aggregator }},
+		{"descriptor.regions.deadline", func(x *schema.Descriptor) { x.Regions[0].Deadline = -1 }},
+		{"descriptor.regions.deadline", func(x *schema.Descriptor) { x.Regions[0].Deadline = x.KeyExpiry + 1 }},
+		{"descriptor.regions", func(x *schema.Descriptor) {
+			for len(x.Regions) < 65 {
+				x.Regions = append(x.Regions, x.Regions[0])
+			}
+		}},
+	})
+	refuse(t, "region-sum", testRegionSum, []refusal[schema.RegionSum]{
+		{"region-sum.version", func(x *schema.RegionSum) { x.Version = 2 }},
+		{"region-sum.round_id", func(x *schema.RegionSum) { x.RoundID = schema.RoundID{} }},
+		{"region-sum.region", func(x *schema.RegionSum) { x.Region = "a b" }},
+		{"region-sum.partial", func(x *schema.RegionSum) { x.Partial = schema.Digest{} }},
+		{"region-sum.reports", func(x *schema.RegionSum) { x.Reports = 0 }},
+		{"region-sum.reports", func(x *schema.RegionSum) { x.Reports = 1<<20 + 1 }},
+		{"region-sum.refused", func(x *schema.RegionSum) { x.Refused = nil }},
+		{"region-sum.refused", func(x *schema.RegionSum) { x.Refused[0].Reason = "late" }},
+		{"region-sum.refused", func(x *schema.RegionSum) { x.Refused = append(x.Refused, x.Refused[0]) }},
 	})
 }
 

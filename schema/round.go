@@ -64,6 +64,8 @@ type Descriptor struct {
 	// Snapshot is the root of the enrollment snapshot.
 	Snapshot  Digest             `json:"snapshot"`
 	RoundKeys []Signed[RoundKey] `json:"round_keys"` // in the order of the decryptors
+	// Regions are sorted by name; absent if all vehicles report to the round's own store.
+	Regions []Region `json:"regions,omitempty"`
 }
 
 func (Descriptor) label() string      { return "descriptor" }
@@ -85,6 +87,9 @@ func (d Descriptor) validate() error {
 		return field("descriptor", "deadline, key_expiry", [2]int64{d.Deadline, d.KeyExpiry}, "0 <= deadline <= key_expiry, up to the year 9999")
 	case len(d.RoundKeys) < 2 || len(d.RoundKeys) > MaxCommittee:
 		return field("descriptor", "round_keys", len(d.RoundKeys), "2 to 16 keys")
+	}
+	if err := checkRegions(d.Regions, d.KeyExpiry); err != nil {
+		return err
 	}
 	return present("descriptor", named{"task_id", d.TaskID.Digest}, named{"snapshot", d.Snapshot})
 }

@@ -96,7 +96,7 @@ func TestForeign(t *testing.T) {
 
 // kind is the name without the variant.
 func kind(name string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "-void"), "-renewed"), "-adaptive")
+	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "-void"), "-renewed"), "-adaptive"), "-regions")
 }
 
 // TestCrossLabel: a signature on one kind of object is none on another with the same bytes.
