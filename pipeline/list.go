@@ -55,15 +55,15 @@ func FrozenCandidates(ctx context.Context, s storage.Store, r *Round) (best sche
 		if err != nil {
 			return best, 0, err
 		}
-		if len(l.Reports) >= max(r.Task.Batch.Min, n+1) && within(l.Reports, stored) {
+		if len(l.Reports) >= max(r.Task.Batch.Min, n+1) && Within(l.Reports, stored) {
 			best, n = id, len(l.Reports)
 		}
 	}
 	return best, n, nil
 }
 
-// within tells whether every report of a is in b; both are sorted.
-func within(a, b []schema.ReportID) bool {
+// Within tells whether every report of a is in b; both are sorted.
+func Within(a, b []schema.ReportID) bool {
 	for _, id := range a {
 		if _, ok := slices.BinarySearchFunc(b, id, schema.CompareReports); !ok {
 			return false

@@ -8,6 +8,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/aggregator"
+	"github.com/veilsum/veilsum/pipeline/region"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/secagg/committee"
 	"github.com/veilsum/veilsum/storage"
@@ -18,6 +19,9 @@ type Collected struct {
 	Receipt schema.Receipt
 	// Mean is the decoded mean, tensors concatenated; nil if the receipt was there already or the round is void.
 	Mean []float64
+	// Regions are those that lied about their sum, or do not show the pieces of their reports; looked for only if
+	// the sum did not open.
+	Regions []region.Finding
 }
 
 // Collect opens the sum over the certified list and publishes aggregate and
@@ -46,19 +50,27 @@ func (c *Collector) Collect(ctx context.Context, s storage.Store, r *pipeline.Ro
 		return nil, err
 	}
 	cert.index = charge.Index
-	sum, err := aggregator.ForManifest(ctx, s, r, cert.manifest.Reports, progress)
+	sum, err := c.summed(ctx, s, r, cert.manifest.Reports, progress)
 	if err != nil {
 		return nil, err
 	}
 	x, res, err := openSum(r, cert, sum)
+	var found []region.Finding
 	if errors.Is(err, committee.ErrNotOpened) || errors.Is(err, committee.ErrWitness) {
-		// Partial sums are not signed: before a round is given up, only its reports count.
-		if again, e := aggregator.FromReports(ctx, s, r, cert.manifest.Reports, progress); e == nil {
+		// Before a round is given up, only its reports count: partial sums are not signed, and a region's may be a lie.
+		again, lied, e := c.fromReports(ctx, s, r, cert.manifest.Reports, progress)
+		if found = lied; e == nil {
 			sum = again
 			x, res, err = openSum(r, cert, sum)
 		}
+		if hidden := hiding(found); err != nil && hidden != nil {
+			return &Collected{Regions: found}, fmt.Errorf("%w: the sum does not open, and the pieces of a region's reports cannot be had: %w", pipeline.ErrNotReady, hidden)
+		}
 	}
 	got, err := c.conclude(ctx, s, r, cert, sum, x, res, err)
+	if got != nil {
+		got.Regions = found
+	}
 	if err != nil {
 		return got, err
 	}

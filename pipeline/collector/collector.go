@@ -26,8 +26,9 @@ import (
 // Collector holds the signing key that tasks name. It keeps no state of its
 // own: all of it is in the store.
 type Collector struct {
-	key ed25519.PrivateKey
-	now func() time.Time
+	key     ed25519.PrivateKey
+	now     func() time.Time
+	regions map[string]storage.Store
 }
 
 // New returns a collector. now may be nil; it only decides whether keys have expired.
@@ -56,6 +57,8 @@ type Opening struct {
 	Snapshot    schema.Digest
 	Deadline    time.Time // advice to vehicles
 	KeyExpiry   time.Time // zero: the earliest expiry of the committee's round keys
+	// Regions are the round's regions, in any order; nil if all vehicles report to the round's own store.
+	Regions []schema.Region
 }
 
 // Open publishes the model and the round's descriptor. All decryptors must have published
@@ -68,6 +71,9 @@ func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan,
 	if r, err := pipeline.LoadRound(ctx, s, p, o.Name); !errors.Is(err, storage.ErrNotExist) {
 		if err == nil && r.Descriptor.ModelHash != schema.HashModel(o.Model) {
 			return nil, fmt.Errorf("%w: %s stands", pipeline.ErrOpened, r.Descriptor.ModelHash.Short())
+		}
+		if err == nil && !sameRegions(r.Descriptor.Regions, o.Regions) {
+			return nil, fmt.Errorf("%w: the round is open with other regions", pipeline.ErrOpened)
 		}
 		return r, err
 	}
@@ -98,6 +104,7 @@ func (c *Collector) describe(ctx context.Context, s storage.Store, p *pipeline.P
 	d := &schema.Descriptor{
 		Version: schema.Version, TaskID: o.Name.Task, Epoch: o.Name.Epoch, Lane: o.Name.Lane,
 		ModelHash: schema.HashModel(o.Model), OldestModel: o.OldestModel, Deadline: o.Deadline.Unix(), Snapshot: o.Snapshot,
+		Regions: sortedRegions(o.Regions),
 	}
 	var err error
 	if d.ClippingNorm, d.ClippingRound, err = p.ClippingNorm(ctx, s, o.Name); err != nil {
@@ -134,13 +141,16 @@ func expiry(d *schema.Descriptor, o Opening) error {
 		d.KeyExpiry = wish
 	}
 	d.Deadline = min(d.Deadline, d.KeyExpiry)
+	for i := range d.Regions {
+		d.Regions[i].Deadline = min(d.Regions[i].Deadline, d.KeyExpiry)
+	}
 	return nil
 }
 
 // Close freezes the list of complete reports as a candidate list for the
-// committee, and returns its identity. Reports that come later miss the round.
-// If a list was frozen already, it is returned.
-func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Round) (schema.Digest, int, error) {
+// committee, and returns its identity. Reports that come later miss the round, and so do regions of which no sum that
+// verifies has arrived. Regions in without are left out. If a list was frozen already, it is returned.
+func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Round, without ...string) (schema.Digest, int, error) {
 	if err := c.authorized(r.Plan); err != nil {
 		return schema.Digest{}, 0, err
 	}
@@ -150,7 +160,7 @@ func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Roun
 	if id, n, err := pipeline.FrozenCandidates(ctx, s, r); n > 0 || err != nil {
 		return id, n, err
 	}
-	ids, err := pipeline.ListReports(ctx, s, r.Name)
+	ids, err := c.complete(ctx, s, r, without)
 	if err != nil {
 		return schema.Digest{}, 0, err
 	}

@@ -19,6 +19,8 @@ type Proposal struct {
 	Reports    int
 	Refused    []schema.Refusal // left out of the candidate list, and why
 	Ignored    []int            // decryptors whose refusals were ignored
+	// Unused are regions of whose sum a report that does not count could not be subtracted: their reports are refused.
+	Unused []aggregator.Unused
 }
 
 // Propose makes the manifest: the candidates less every report that a
@@ -141,17 +143,11 @@ func without(reports []schema.ReportID, checks map[int]schema.Signed[schema.Chec
 }
 
 func (c *Collector) propose(ctx context.Context, s storage.Store, r *pipeline.Round, l *pipeline.Ledger, reports []schema.ReportID, p *Proposal) error {
-	// Decryptors never look at pieces: without this step one report whose pieces are missing could never be collected.
-	sum, err := aggregator.Addable(ctx, s, r, reports, nil)
-	if err != nil {
-		return err
-	}
-	p.Refused = append(p.Refused, sum.Refused...)
 	charges, err := l.ChargesFor(ctx, r.Plan)
 	if err != nil {
 		return err
 	}
-	reports, vehicles, err := p.affordable(ctx, s, r, charges, sum.Reports)
+	sum, reports, vehicles, err := c.admissible(ctx, s, r, charges, reports, p)
 	if err != nil {
 		return err
 	}
