@@ -164,9 +164,9 @@ func RegionSumsPrefix(n RoundName, region string) string {
 	return RoundPrefix(n) + "regions/" + region + "/"
 }
 
-// RegionSumKey is where a region's signed sum lies, under its identity.
-func RegionSumKey(n RoundName, region string, id schema.Digest) string {
-	return RegionSumsPrefix(n, region) + id.String() + ".json"
+// RegionSumKey is where a region's signed sum lies, see [RegionSumName].
+func RegionSumKey(n RoundName, region string, sha256 schema.Digest) string {
+	return RegionSumsPrefix(n, region) + sha256.String() + ".json"
 }
 
 // AggregateKey is where an aggregate lies; it counts only once a receipt names it.

@@ -39,7 +39,7 @@ var ErrLies = errors.New("region: the reports do not add up to the region's sum"
 type Standing struct {
 	schema.Region
 	State     State
-	Statement schema.Digest     // identity; zero if absent
+	Statement schema.Digest     // its name; zero if absent
 	Partial   schema.Digest     // the sum's name
 	Reports   []schema.ReportID // of a region that is ready; sorted
 	Refused   []schema.Refusal  // by the region
@@ -93,7 +93,7 @@ func (x Root) judge(ctx context.Context, r *pipeline.Round, reg schema.Region) (
 	if err != nil || len(sums) == 0 {
 		return s, err
 	}
-	s.Statement, s.Partial, s.Refused = sums[0].ID(), sums[0].Body.Partial, sums[0].Body.Refused
+	s.Statement, s.Partial, s.Refused = pipeline.RegionSumName(sums[0]), sums[0].Body.Partial, sums[0].Body.Refused
 	p, err := aggregator.Load(ctx, x.Store, r, s.Partial)
 	if err == nil {
 		err = x.holds(ctx, r, sums[0].Body, p)

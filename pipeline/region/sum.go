@@ -18,7 +18,7 @@ var ErrLate = fmt.Errorf("%w for this region: the root's list was frozen without
 
 // Summed is what a region sent to the root.
 type Summed struct {
-	Statement schema.Digest // identity
+	Statement schema.Digest // its name
 	schema.RegionSum
 	Bytes int64 // of all that the region gave the root's store
 }
@@ -86,7 +86,7 @@ func (u *up) sign(ctx context.Context, key ed25519.PrivateKey, progress aggregat
 	if len(sum.Reports) == 0 {
 		return none, fmt.Errorf("%w: none of the region's %d reports can be added", pipeline.ErrTooFew, len(ids))
 	}
-	refused = append(refused, sum.Refused...)
+	refused = append(append([]schema.Refusal{}, refused...), sum.Refused...)
 	slices.SortFunc(refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
 	partial, err := aggregator.Store(ctx, u.near, u.round, &sum.PartialSum)
 	if err != nil {
@@ -98,7 +98,7 @@ func (u *up) sign(ctx context.Context, key ed25519.PrivateKey, progress aggregat
 	if err != nil {
 		return none, err
 	}
-	_, err = u.near.PutOnce(ctx, pipeline.RegionSumKey(u.round.Name, u.region.Name, signed.ID()), signed.Bytes())
+	_, err = u.near.PutOnce(ctx, pipeline.RegionSumKey(u.round.Name, u.region.Name, pipeline.RegionSumName(signed)), signed.Bytes())
 	return signed, err
 }
 
@@ -232,13 +232,13 @@ func (u *up) send(ctx context.Context, st schema.Signed[schema.RegionSum]) (*Sum
 	for _, o := range []struct {
 		key  string
 		body []byte
-	}{{pipeline.PartialKey(u.round.Name, id), raw}, {pipeline.RegionSumKey(u.round.Name, u.region.Name, st.ID()), st.Bytes()}} {
+	}{{pipeline.PartialKey(u.round.Name, id), raw}, {pipeline.RegionSumKey(u.round.Name, u.region.Name, pipeline.RegionSumName(st)), st.Bytes()}} {
 		if _, err := u.root.PutOnce(ctx, o.key, o.body); err != nil {
 			return nil, err
 		}
 	}
 	sent := int64(len(p.Reports))*int64(u.round.Secagg.HeaderObjectBytes()) + int64(len(raw)+len(st.Bytes()))
-	return &Summed{Statement: st.ID(), RegionSum: st.Body, Bytes: sent}, u.taken(ctx, p.Reports)
+	return &Summed{Statement: pipeline.RegionSumName(st), RegionSum: st.Body, Bytes: sent}, u.taken(ctx, p.Reports)
 }
 
 // taken returns ErrLate if the root's list is frozen and holds none of the reports.
