@@ -55,9 +55,11 @@ func fuzzObject(f *testing.F, names ...string) {
 	fuzz(f, decode, seeds...)
 }
 
-func FuzzDecodeTask(f *testing.F)        { fuzzObject(f, "task", "task-renewed", "task-adaptive") }
-func FuzzDecodeRoundKey(f *testing.F)    { fuzzObject(f, "round-key") }
-func FuzzDecodeDescriptor(f *testing.F)  { fuzzObject(f, "descriptor", "descriptor-adaptive", "descriptor-regions") }
+func FuzzDecodeTask(f *testing.F)     { fuzzObject(f, "task", "task-renewed", "task-adaptive") }
+func FuzzDecodeRoundKey(f *testing.F) { fuzzObject(f, "round-key") }
+func FuzzDecodeDescriptor(f *testing.F) {
+	fuzzObject(f, "descriptor", "descriptor-adaptive", "descriptor-regions")
+}
 func FuzzDecodeCheck(f *testing.F)       { fuzzObject(f, "check") }
 func FuzzDecodeRegionSum(f *testing.F)   { fuzzObject(f, "region-sum") }
 func FuzzDecodeManifest(f *testing.F)    { fuzzObject(f, "manifest") }
