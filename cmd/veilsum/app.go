@@ -101,7 +101,7 @@ func verb(use, short, long, example string, args cobra.PositionalArgs, do func(c
 	c := &cobra.Command{
 		Use: use, Short: short, Long: strings.TrimSpace(short + ".\n\n" + long),
 		Args: func(c *cobra.Command, given []string) error {
-			if err := errors.Join(args(c, given), c.ValidateRequiredFlags()); err != nil {
+			if err := errors.Join(args(c, given), c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
 				return usage("%w", err)
 			}
 			return nil

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) batchCommand() *cobra.Command {
-	return noun("batch", "The aggregator's side of a round", a.batchSumCommand(), a.batchMergeCommand())
+	return noun("batch", "The aggregator's side of a round", a.batchSumCommand(), a.batchMergeCommand(), a.batchExportCommand())
 }
 
 type sumFlags struct {
