@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/veilsum/veilsum/privacy"
+	"github.com/veilsum/veilsum/privacy/statistics"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/secagg"
 )
@@ -14,6 +15,8 @@ type Plan struct {
 	Task    schema.Task
 	Privacy privacy.Params
 	Secagg  secagg.Params
+	// Statistics are the queries of a task of fleet statistics; else nil.
+	Statistics *statistics.Set
 }
 
 // NewPlan recomputes everything a task derives (D, sigma_e, Q …) and refuses a
@@ -66,7 +69,11 @@ func complete(t schema.Task) (schema.Task, *Plan, error) {
 	if err := t.Validate(); err != nil {
 		return t, nil, fmt.Errorf("%w: %w", ErrTask, err)
 	}
-	return t, &Plan{Task: t, Privacy: params, Secagg: sum}, nil
+	questions, err := checkStatistics(t)
+	if err != nil {
+		return t, nil, err
+	}
+	return t, &Plan{Task: t, Privacy: params, Secagg: sum, Statistics: questions}, nil
 }
 
 func privacyParams(t schema.Task) (privacy.Params, error) {

@@ -27,6 +27,8 @@ type Task struct {
 	Owner     PublicKey `json:"owner" yaml:"owner"`
 	// Checkpoint is the identity of the first checkpoint of the scope's ledger; it follows from the scope.
 	Checkpoint Digest `json:"checkpoint" yaml:"-"`
+	// Statistics is present if the task asks the fleet questions instead of training a model.
+	Statistics *Statistics `json:"statistics,omitempty" yaml:"statistics,omitempty"`
 	// Renewal is present if the committee replaces another one of the scope.
 	Renewal *Renewal `json:"renewal,omitempty" yaml:"-"`
 	Ring    Ring     `json:"ring" yaml:"-"`
@@ -165,7 +167,7 @@ func (t Task) Validate() error {
 	if err := name("task", "name", t.Name); err != nil {
 		return err
 	}
-	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.Privacy.validateAdaptive, t.validateGroups, t.Batch.validate, t.Committee.validate, t.validateRenewal, t.validateRest} {
+	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.Privacy.validateAdaptive, t.validateGroups, t.Batch.validate, t.Committee.validate, t.Statistics.validate, t.validateRenewal, t.validateRest} {
 		if err := check(); err != nil {
 			return err
 		}
