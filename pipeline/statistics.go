@@ -64,6 +64,23 @@ func StatisticsTensors(s *statistics.Set) []schema.Tensor {
 	return all
 }
 
+// Ask returns the completed task that asks questions in the scope of t, with its batch, noise, committee and roles.
+// Everything that belongs to t's model is replaced: the tensors are those of the queries, and the norm is 1.
+func Ask(t schema.Task, questions *schema.Statistics) (schema.Task, error) {
+	t.Statistics = questions
+	s, err := StatisticsSet(t)
+	if err != nil {
+		return t, err
+	}
+	if s == nil {
+		return t, ErrNoStatistics
+	}
+	t.Tensors, t.PieceBlocks = StatisticsTensors(s), 0
+	t.Privacy.ClippingNorm, t.Privacy.Groups, t.Privacy.Adaptive = 1, nil, nil
+	t.Privacy.Kappa, t.Privacy.KappaInf, t.Privacy.MaxInf = 1, 1, 0
+	return Complete(t)
+}
+
 // checkStatistics refuses a task whose vectors would not be what its queries say: other
 // tensors, another norm than 1, or one that moves from round to round.
 func checkStatistics(t schema.Task) (*statistics.Set, error) {

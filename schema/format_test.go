@@ -28,7 +28,7 @@ func TestFormatFields(t *testing.T) {
 		"## 5. Descriptor": schema.Descriptor{}, "## 6. Candidates": schema.Candidates{}, "## 7. Check": schema.Check{},
 		"### 5.1 Region": schema.Region{}, "### 7.1 Regional sum": schema.RegionSum{},
 		"## 9. Reservation": schema.Reservation{}, "### 9.1 Event": schema.Event{}, "## 10. Vote": schema.Vote{},
-		"### 3.9 `renewal`": schema.Renewal{}, "### 10.1 Handover": schema.Handover{},
+		"### 3.9 `renewal`": schema.Renewal{}, "### 3.10 `statistics`": schema.Statistics{}, "\nA query; what": schema.Query{}, "### 10.1 Handover": schema.Handover{},
 		"## 11. Answer": schema.Answer{}, "## 12. Receipt": schema.Receipt{},
 	} {
 		_, rest, ok := strings.Cut(text, section)

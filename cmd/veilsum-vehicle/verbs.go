@@ -56,6 +56,7 @@ func initVerb() *verb {
 	v.flags.StringVar(&u.ID, "id", "", "the vehicle's `PSEUDONYM`, 32 hexadecimal digits")
 	v.flags.IntVar(&u.Floor.MinBatchSize, "min-batch-size", 0, "refuse tasks with a smaller min_batch_size than `N`")
 	v.flags.Float64Var(&u.Floor.NoiseMultiplier, "noise-multiplier", 0, "refuse tasks with a smaller noise_multiplier than `Z`")
+	v.flags.Func("fields", "`NAMES` of the local values that statistics may ask for, separated by commas; default all", u.Allow)
 	v.do = func(_ context.Context, p *vehicle.Program) (int, error) { return p.Init(u) }
 	return v
 }
@@ -70,6 +71,7 @@ func sealVerb() *verb {
 		x.Parts = append(x.Parts, s)
 		return nil
 	})
+	v.flags.StringVar(&x.Values, "values", "", "`FILE` of local records in JSON, for a task of statistics; - is standard input")
 	v.flags.StringVar(&x.Model, "model", "", "the model `FILE` that the update starts from; empty if the round has none")
 	v.flags.BoolVar(&x.NoUpload, "no-upload", false, "leave the report in the outbox")
 	v.do = func(ctx context.Context, p *vehicle.Program) (int, error) { return p.Seal(ctx, *w, x) }

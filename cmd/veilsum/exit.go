@@ -74,6 +74,7 @@ var meanings = []meaning{
 	{accountant.ErrNoGuarantee, exitUsage, "the noise is too small for any guarantee: raise noise_multiplier"},
 	{pipeline.ErrNotReady, exitNotReady, "run this again later; nothing was changed"},
 	{pipeline.ErrEnded, exitFailed, `"veilsum round status" shows the receipt`},
+	{pipeline.ErrNoStatistics, exitUsage, `"veilsum stats define" makes a task that asks the fleet questions`},
 	{pipeline.ErrTask, exitUsage, `"veilsum task new --example" explains every field`},
 	{decryptor.ErrManifest, exitVerify, "this decryptor will not vote for any proposed list; the collector should propose one without the reports it refused"},
 	{decryptor.ErrHandedOver, exitFailed, "rounds that it voted in are still answered; new ones belong to the task that \"veilsum task renew\" made"},

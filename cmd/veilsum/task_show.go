@@ -93,6 +93,9 @@ func (r *planResult) Text() string {
 		line("adaptive", "follows quantile %g of the updates' norms at rate %g, from %g to %g; the count of clipped updates has noise %g at most and is inside D",
 			float64(a.TargetQuantile), float64(a.LearningRate), float64(a.MinNorm), float64(a.MaxNorm), float64(a.CountStdDev))
 	}
+	if s := t.Statistics; s != nil {
+		line("asks", "%s of each vehicle: \"veilsum stats show\" tells which", many(len(s.Queries), "question"))
+	}
 	line("noise", "noise multiplier %g; each vehicle adds standard deviation %.4g, counted for %d honest ones", float64(t.Privacy.NoiseMultiplier), float64(t.Derived.LocalStdDev), t.Derived.HonestMin)
 	line("modulus", "Q = %d (%d bits), N = %d; half of it must hold %.4g", t.Ring.Q, r.Bits, t.Ring.N, r.Capacity)
 	line("report", "%d bytes, %.2f bits a value (plain float32: 32)", r.ReportBytes, r.BitsValue)

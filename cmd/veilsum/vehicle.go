@@ -27,6 +27,7 @@ func (a *app) vehicle() *vehicle.Program {
 		NewKey:     func(path string) (ed25519.PrivateKey, error) { return a.newKey(path, nil, false) },
 		OpenStore:  openStore,
 		ReadUpdate: readArrow,
+		ReadValues: readValues,
 	}
 }
 
@@ -89,6 +90,7 @@ func (a *app) clientInitCommand() *cobra.Command {
 	c.Flags().StringVar(&u.ID, "id", "", "the vehicle's pseudonym, 32 hexadecimal digits")
 	c.Flags().IntVar(&u.Floor.MinBatchSize, "min-batch-size", 0, "refuse tasks with a smaller min_batch_size")
 	c.Flags().Float64Var(&u.Floor.NoiseMultiplier, "noise-multiplier", 0, "refuse tasks with a smaller noise_multiplier")
+	c.Flags().Func("fields", "names of the local values that statistics may ask for, separated by commas (default all)", u.Allow)
 	must(c.MarkFlagRequired("state"))
 	return c
 }
@@ -97,7 +99,9 @@ func (a *app) clientSealCommand() *cobra.Command {
 	w, x := vehicle.Where{}, vehicle.Sealing{}
 	c := registerWhere(verb("seal", "Seal an update and upload the report", vehicle.SealHelp+`
 Any other file is Arrow, written by a program on this machine: one column per
-tensor of the task ("arrow.fixed_shape_tensor"), one row.`,
+tensor of the task ("arrow.fixed_shape_tensor"), one row.
+--values may also be .csv with a head line, or .arrow: a table with one row for
+each record. Columns named "p:CLASS" are the probabilities of a prediction.`,
 		"  veilsum client seal --state vehicles/ID --update update.arrow --model model.bin --epoch 1 --store file:./store --task $TASK --owner owner.pub",
 		cobra.NoArgs, func(ctx context.Context, _ []string) error {
 			return a.do(func(p *vehicle.Program) (int, error) { return p.Seal(ctx, w, x) })
@@ -105,6 +109,7 @@ tensor of the task ("arrow.fixed_shape_tensor"), one row.`,
 	c.Flags().Uint64Var(&x.Epoch, "epoch", 0, "epoch of the round")
 	c.Flags().StringVar(&x.Update, "update", "", "update file or folder; - is raw float32 on standard input")
 	c.Flags().StringArrayVar(&x.Parts, "tensor", nil, "NAME=FILE of one tensor, instead of --update; once for each tensor")
+	c.Flags().StringVar(&x.Values, "values", "", "file of local records for a task of statistics: .json, .jsonl, .csv or .arrow; - is JSON on standard input")
 	c.Flags().StringVar(&x.Model, "model", "", "the model file that the update starts from; empty if the round has none")
 	c.Flags().BoolVar(&x.NoUpload, "no-upload", false, "leave the report in the outbox")
 	must(c.MarkFlagRequired("epoch"))

@@ -18,10 +18,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/privacy/statistics"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -65,6 +67,8 @@ func (Identity) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), n
 type Floor struct {
 	MinBatchSize    int     // fewest reports in a list
 	NoiseMultiplier float64 // least z
+	// Fields are the local values that a task of statistics may ask for; nil allows all, an empty list none.
+	Fields []string
 }
 
 // Client is one vehicle. It is not safe for concurrent use.
@@ -140,7 +144,34 @@ func (c *Client) checkFloor(p *pipeline.Plan) error {
 	if z := float64(p.Task.Privacy.NoiseMultiplier); z < c.floor.NoiseMultiplier {
 		return fmt.Errorf("%w: noise_multiplier %g, at least %g", ErrFloor, z, c.floor.NoiseMultiplier)
 	}
+	return c.floor.asked(p)
+}
+
+// asked refuses questions about values that the vehicle does not give.
+func (f Floor) asked(p *pipeline.Plan) error {
+	if f.Fields == nil || p.Statistics == nil {
+		return nil
+	}
+	for _, field := range p.Statistics.Fields() {
+		if !slices.Contains(f.Fields, field) {
+			return fmt.Errorf("%w: it asks for %.64q, which this vehicle does not give", ErrFloor, field)
+		}
+	}
 	return nil
+}
+
+// Answer makes the update that answers a task of statistics from the vehicle's records; predictions
+// among them are read as [statistics.Predict] says. Errors wrap [statistics.ErrValue] or [pipeline.ErrNoStatistics].
+func Answer(p *pipeline.Plan, records []statistics.Record) (Update, error) {
+	if p.Statistics == nil {
+		return Update{}, pipeline.ErrNoStatistics
+	}
+	read, err := statistics.Predict(records)
+	if err != nil {
+		return Update{}, err
+	}
+	values, err := p.Statistics.Encode(read)
+	return Update{Values: values, ModelHash: schema.HashModel(nil)}, err
 }
 
 // admit applies the rules of protocol section 1 that only the vehicle can

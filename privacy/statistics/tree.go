@@ -146,12 +146,30 @@ func (q *Query) rankStdErr(leaf int, rank float64) float64 {
 	return math.Sqrt(variance)
 }
 
-// quantile returns the value of a rank with the 95 % interval that the noise leaves.
+// quantile returns the value of a rank with the 95 % interval that the noise leaves, widened
+// to whole leaves: where in a leaf its vehicles are, nobody knows.
 func (d *distribution) quantile(rank float64) (value, low, high float64) {
 	value = d.inverse(rank)
 	if !(d.count > 0) {
 		return value, d.Low, d.High
 	}
 	spread := z95 * d.noise * d.rankStdErr(d.leaf(value), rank) / d.count
-	return value, d.inverse(rank - spread), d.inverse(rank + spread)
+	n, width := float64(d.leaves()), d.High-d.Low
+	below, above := float64(d.leaf(d.inverse(rank-spread))), float64(d.leaf(d.inverse(rank+spread))+1)
+	return value, d.Low + width*below/n, d.Low + width*above/n
+}
+
+// RankStdErr is the standard error of the rank of query i's estimated quantile, as a share of the
+// vehicles that answer: how far from rank the share of the vehicles below it is, by the noise alone and in the
+// resolution of the tree. It is NaN for another kind of query, or if there is too little to tell.
+func (s *Set) RankStdErr(i int, rank float64, r Release) float64 {
+	if i < 0 || i >= len(s.queries) || s.queries[i].Kind != Quantiles || len(r.Mean) != s.Values() {
+		return math.NaN()
+	}
+	d := s.decoder(i, r)
+	dist := newDistribution(d.Query, d.block, d.noise)
+	if !(dist.count >= 1) {
+		return math.NaN()
+	}
+	return dist.noise * d.rankStdErr(d.leaf(dist.inverse(rank)), rank) / dist.count
 }

@@ -21,11 +21,14 @@ type Column struct {
 	Floats  []float64
 	Ints    []int64
 	Strings []string // UTF-8
+	Bools   []bool
+	// Valid is false for the rows that are null; nil if none is.
+	Valid []bool
 }
 
 // EncodeTable returns an Arrow IPC file of columns of equal length, without
-// nulls and compression, in the given order, and meta as schema metadata with
-// sorted keys. [ReadTable] reads it back. Equal arguments give equal bytes.
+// compression, in the given order, and meta as schema metadata with sorted keys.
+// [ReadTable] reads it back if it has neither nulls nor truth values. Equal arguments give equal bytes.
 //
 // It fails with [ErrColumn] for a column that is not as [Column] says or not as
 // long as the first, and with [ErrMetadata].
@@ -51,7 +54,7 @@ func checkColumns(columns []Column) (rows int, err error) {
 	seen := make(map[string]bool, len(columns))
 	for i, c := range columns {
 		used := 0
-		for _, set := range []bool{c.Floats != nil, c.Ints != nil, c.Strings != nil} {
+		for _, set := range []bool{c.Floats != nil, c.Ints != nil, c.Strings != nil, c.Bools != nil} {
 			if set {
 				used++
 			}
@@ -65,6 +68,8 @@ func checkColumns(columns []Column) (rows int, err error) {
 			return 0, fmt.Errorf("%w: %q has %d kinds of values, want 1", ErrColumn, c.Name, used)
 		case i > 0 && c.len() != rows:
 			return 0, fmt.Errorf("%w: %q has %d rows, the first column %d", ErrColumn, c.Name, c.len(), rows)
+		case c.Valid != nil && len(c.Valid) != c.len():
+			return 0, fmt.Errorf("%w: %q has %d rows and tells of %d whether they are null", ErrColumn, c.Name, c.len(), len(c.Valid))
 		}
 		for _, s := range c.Strings {
 			if !utf8.ValidString(s) {
@@ -76,7 +81,7 @@ func checkColumns(columns []Column) (rows int, err error) {
 	return rows, nil
 }
 
-func (c Column) len() int { return len(c.Floats) + len(c.Ints) + len(c.Strings) }
+func (c Column) len() int { return len(c.Floats) + len(c.Ints) + len(c.Strings) + len(c.Bools) }
 
 func (c Column) dataType() arrow.DataType {
 	switch {
@@ -84,6 +89,8 @@ func (c Column) dataType() arrow.DataType {
 		return arrow.PrimitiveTypes.Float64
 	case c.Ints != nil:
 		return arrow.PrimitiveTypes.Int64
+	case c.Bools != nil:
+		return arrow.FixedWidthTypes.Boolean
 	}
 	return arrow.BinaryTypes.String
 }
@@ -91,7 +98,7 @@ func (c Column) dataType() arrow.DataType {
 func writeTable(w io.WriteSeeker, columns []Column, rows int, meta map[string]string) error {
 	fields := make([]arrow.Field, len(columns))
 	for i, c := range columns {
-		fields[i] = arrow.Field{Name: c.Name, Type: c.dataType()}
+		fields[i] = arrow.Field{Name: c.Name, Type: c.dataType(), Nullable: c.Valid != nil}
 	}
 	kv := arrow.MetadataFrom(meta) // sorts the keys
 	sc := arrow.NewSchemaWithEndian(fields, &kv, endian.LittleEndian)
@@ -100,11 +107,13 @@ func writeTable(w io.WriteSeeker, columns []Column, rows int, meta map[string]st
 	for i, c := range columns {
 		switch f := b.Field(i).(type) {
 		case *array.Float64Builder:
-			f.AppendValues(c.Floats, nil)
+			f.AppendValues(c.Floats, c.Valid)
 		case *array.Int64Builder:
-			f.AppendValues(c.Ints, nil)
+			f.AppendValues(c.Ints, c.Valid)
 		case *array.StringBuilder:
-			f.AppendValues(c.Strings, nil)
+			f.AppendValues(c.Strings, c.Valid)
+		case *array.BooleanBuilder:
+			f.AppendValues(c.Bools, c.Valid)
 		}
 	}
 	record := array.NewRecord(sc, columnsBuilt(b), int64(rows))

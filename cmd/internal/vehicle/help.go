@@ -6,7 +6,8 @@ const (
 prints the public key, which the authority enrolls ("veilsum fleet enroll KEY").
 With --id: writes the pseudonym that the authority answered, a device secret that
 hedges the vehicle's randomness, and the vehicle's own floor: a task with a
-smaller min_batch_size or noise_multiplier is refused.`
+smaller min_batch_size or noise_multiplier is refused, and one of statistics that
+asks for another local value than --fields names.`
 
 	SealHelp = `Clips, encodes and seals the update of this epoch into one report, writes it
 to the outbox of --state, and uploads it. From then on the vehicle's
@@ -17,6 +18,10 @@ The update's format follows from its name:
   .safetensors     the task's tensors by their names
   a folder         NAME.npy for each tensor
   -                raw float32 on standard input
+A task of statistics takes --values instead: the vehicle's local records, JSON
+objects in an array or one a line (.json, .jsonl, - for standard input), from
+which the vector that the task's queries ask for is made here. Records with
+"probabilities" are read as a model's predictions.
 Exit status 3: the report came too late for the round's list, as far as the store shows it.`
 
 	UploadHelp = `Sends what the store lacks of each report in the outbox, the header last, and

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/veilsum/veilsum/cmd/internal/exit"
 	"github.com/veilsum/veilsum/cmd/internal/keyfile"
@@ -18,6 +19,17 @@ type Setup struct {
 	State string
 	ID    string // the pseudonym, 32 hexadecimal digits; "" before the vehicle is enrolled
 	Floor client.Floor
+}
+
+// Allow reads the names of the local values that statistics may ask for.
+func (u *Setup) Allow(names string) error {
+	u.Floor.Fields = []string{}
+	for _, name := range strings.Split(names, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			u.Floor.Fields = append(u.Floor.Fields, name)
+		}
+	}
+	return nil
 }
 
 // Init makes the vehicle's key if there is none and prints the public one; with

@@ -7,6 +7,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy"
+	"github.com/veilsum/veilsum/privacy/statistics"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -21,6 +22,7 @@ var Own = []exit.Meaning{
 	{Err: client.ErrModel, Code: exit.Failed, Hint: "pass the model that the round announces as --model; without --model the update is taken to start from none"},
 	{Err: client.ErrExpired, Code: exit.Failed, Hint: "wait for the next round; if this machine's clock is wrong, set it first"},
 	{Err: state.ErrLocked, Code: exit.Failed, Hint: "stop the other process that uses this --state directory"},
+	{Err: statistics.ErrValue, Code: exit.Mistake, Hint: "\"veilsum stats show\" tells what the task asks; nothing was sealed"},
 	{Err: privacy.ErrNotFinite, Code: exit.Mistake, Hint: "find where the training diverged, and send nothing this epoch"},
 }
 

@@ -20,6 +20,7 @@ type Sealing struct {
 	Epoch    uint64
 	Update   string   // file or folder; "-" is raw float32 on standard input
 	Parts    []string // NAME=FILE for each tensor, instead of Update
+	Values   string   // file of local records for a task of statistics, instead of Update; "-" is JSON on standard input
 	Model    string   // file that the update starts from; "" if the round has none
 	NoUpload bool
 }
@@ -72,6 +73,9 @@ func (p *Program) Seal(ctx context.Context, w Where, x Sealing) (int, error) {
 // read reads the update, in the task's order.
 func (s *session) read(ctx context.Context, x Sealing) (values []float32, err error) {
 	want := s.plan.Task.Tensors
+	if s.plan.Statistics != nil || x.Values != "" {
+		return s.answer(ctx, x)
+	}
 	switch {
 	case (x.Update == "") == (len(x.Parts) == 0):
 		return nil, &exit.Usage{Err: errors.New("give the update by --update or by --tensor"), Hint: "--update FILE holds all tensors, --tensor NAME=FILE one of them"}

@@ -28,6 +28,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/gateway/remote"
 	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/privacy/statistics"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -52,6 +53,8 @@ type Program struct {
 	OpenStore func(url string) (storage.Store, error)
 	// ReadUpdate reads an update in a format that schema/tensors does not know; nil if there is none.
 	ReadUpdate func(ctx context.Context, path string, want []schema.Tensor) ([]float32, error)
+	// ReadValues reads local records in another format than JSON; nil if there is none.
+	ReadValues func(ctx context.Context, path string) ([]statistics.Record, error)
 }
 
 // Where names a vehicle, its store and its task.
@@ -72,6 +75,8 @@ type config struct {
 	// The vehicle's floor: a task below it is refused.
 	MinBatchSize    int     `json:"min_batch_size"`
 	NoiseMultiplier float64 `json:"noise_multiplier"`
+	// Fields are the local values that statistics may ask for; absent: all.
+	Fields *[]string `json:"fields,omitempty"`
 }
 
 // WriteConfig writes a vehicle's configuration with a fresh device secret, which
@@ -82,6 +87,9 @@ func WriteConfig(dir string, id schema.VehicleID, floor client.Floor) error {
 		return err
 	}
 	v := config{ID: id, DeviceSecret: hex.EncodeToString(secret[:]), MinBatchSize: floor.MinBatchSize, NoiseMultiplier: floor.NoiseMultiplier}
+	if floor.Fields != nil {
+		v.Fields = &floor.Fields
+	}
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
@@ -129,7 +137,11 @@ func parseConfig(b []byte, id *client.Identity) (client.Floor, error) {
 		return client.Floor{}, err
 	}
 	id.ID = v.ID
-	return client.Floor{MinBatchSize: v.MinBatchSize, NoiseMultiplier: v.NoiseMultiplier}, nil
+	floor := client.Floor{MinBatchSize: v.MinBatchSize, NoiseMultiplier: v.NoiseMultiplier}
+	if v.Fields != nil {
+		floor.Fields = append([]string{}, *v.Fields...)
+	}
+	return floor, nil
 }
 
 // session is an open vehicle with a store and a verified task.

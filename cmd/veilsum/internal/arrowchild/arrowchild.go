@@ -41,6 +41,7 @@ var ErrDied = errors.New("the reader of Arrow files died")
 type request struct {
 	Path    string          `json:"path"`
 	Tensors []schema.Tensor `json:"tensors,omitempty"` // absent: tell the file's own
+	Records bool            `json:"records,omitempty"` // tell the rows of a table
 }
 
 // answer is what the child says first, behind its length; values follow as little-endian float32.
@@ -51,6 +52,8 @@ type answer struct {
 	Errno    syscall.Errno   `json:"errno,omitempty"`    // of a disk that fails: not the file's fault
 	Tensors  []schema.Tensor `json:"tensors,omitempty"`
 	Values   int             `json:"values"`
+	// Records are the rows of a table, values by the names of their columns.
+	Records []map[string]any `json:"records,omitempty"`
 }
 
 // ReadUpdate does what [arrowipc.ReadUpdate] does, in a child.
@@ -82,6 +85,17 @@ func ReadSchema(ctx context.Context, path string) ([]schema.Tensor, error) {
 		return nil
 	})
 	return tensors, err
+}
+
+// ReadRecords reads the rows of a table of numbers and texts without nulls, as [arrowipc.ReadTable] does, in a
+// child. A column of fixed-size lists gives a list in each row. The rows take at most 16 MiB of JSON.
+func ReadRecords(ctx context.Context, path string) ([]map[string]any, error) {
+	var rows []map[string]any
+	err := ask(ctx, request{Path: path, Records: true}, func(a answer, _ io.Reader) error {
+		rows = a.Records
+		return nil
+	})
+	return rows, err
 }
 
 // ask runs a child to its end.

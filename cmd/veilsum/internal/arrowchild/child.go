@@ -34,15 +34,54 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 	var a answer
 	var values []float32
 	var err error
-	if q.Tensors == nil {
+	switch {
+	case q.Records:
+		a.Records, err = records(q.Path)
+	case q.Tensors == nil:
 		a.Tensors, err = arrowipc.ReadSchema(q.Path)
-	} else {
+	default:
 		values, err = arrowipc.ReadUpdate(q.Path, q.Tensors)
 	}
 	if a.Values = len(values); err != nil {
 		a, values = failed(err), nil
 	}
 	return tell(stdout, a, values)
+}
+
+// records reads the rows of a table.
+func records(path string) ([]map[string]any, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := arrowipc.ReadTable(raw)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]map[string]any, t.Rows)
+	for i := range rows {
+		rows[i] = map[string]any{}
+	}
+	for _, name := range t.Names {
+		if texts, err := t.Strings(name); err == nil {
+			for i, s := range texts {
+				rows[i][name] = s
+			}
+			continue
+		}
+		values, width, err := t.Floats(name)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			if width == 1 {
+				rows[i][name] = values[i]
+			} else {
+				rows[i][name] = values[i*width : (i+1)*width]
+			}
+		}
+	}
+	return rows, nil
 }
 
 // failed is the answer that tells an error with what it wraps.
