@@ -25,7 +25,7 @@ func TestFormatFields(t *testing.T) {
 		"## 3. Task": schema.Task{}, "### 3.1 `scope`": schema.Scope{}, "### 3.2 `tensors`": schema.Tensor{}, "### 3.3 `privacy`": schema.Privacy{}, "\nWith `adaptive`": schema.Adaptive{},
 		"### 3.4 `batch`": schema.Batch{}, "### 3.5 `participation`": schema.Participation{}, "### 3.6 `committee`": schema.Committee{},
 		"### 3.7 `ring`": schema.Ring{}, "### 3.8 `derived`": schema.Derived{}, "## 4. Round key": schema.RoundKey{},
-		"## 5. Descriptor": schema.Descriptor{}, "## 6. Candidates": schema.Candidates{}, "## 7. Check": schema.Check{},
+		"## 5. Descriptor": schema.Descriptor{}, "## 6. Candidates": schema.Candidates{}, "### 6.1 Step record": schema.StepRecord{}, "## 7. Check": schema.Check{},
 		"### 5.1 Region": schema.Region{}, "### 7.1 Regional sum": schema.RegionSum{},
 		"## 9. Reservation": schema.Reservation{}, "### 9.1 Event": schema.Event{}, "## 10. Vote": schema.Vote{},
 		"### 3.9 `renewal`": schema.Renewal{}, "### 3.10 `statistics`": schema.Statistics{}, "\nA query; what": schema.Query{}, "### 10.1 Handover": schema.Handover{},

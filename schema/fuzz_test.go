@@ -73,6 +73,8 @@ func FuzzDecodeSnapshot(f *testing.F)    { fuzzObject(f, "snapshot") }
 func FuzzDecodeHeader(f *testing.F)      { fuzzObject(f, "header") }
 func FuzzDecodeReport(f *testing.F)      { fuzzObject(f, "report") }
 func FuzzDecodePartial(f *testing.F)     { fuzzObject(f, "partial") }
+func FuzzDecodeBatchPlan(f *testing.F)   { fuzzObject(f, "batch") }
+func FuzzDecodeStepRecord(f *testing.F)  { fuzzObject(f, "step", "step-merged") }
 
 // FuzzDecodeReportHead also asks the head for everything, in and out of range.
 func FuzzDecodeReportHead(f *testing.F) {

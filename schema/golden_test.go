@@ -53,7 +53,7 @@ func labelOf(name string) string {
 		return "descriptor"
 	case "report":
 		return "header" // its identity is the header's
-	case "partial":
+	case "partial", "batch", "step", "step-merged":
 		return "" // plain SHA-256
 	}
 	return name

@@ -238,6 +238,34 @@ func testPartial() schema.Partial {
 	}
 }
 
+func testBatch() schema.BatchPlan {
+	return schema.BatchPlan{
+		RoundID: schema.RoundID{Digest: digest("round")}, List: digest("candidates"), FanIn: 2,
+		Regions: []schema.BatchRegion{
+			{Reports: []schema.ReportID{{Digest: schema.Digest{1}}, {Digest: schema.Digest{3}}, {Digest: schema.Digest{4}}}},
+			{Name: "eu", Reports: []schema.ReportID{{Digest: schema.Digest{2}}}},
+		},
+	}
+}
+
+// testStep adds reports 1 and 3 of testBatch, of which it refuses one.
+func testStep() schema.StepRecord {
+	round := schema.RoundID{Digest: digest("round")}
+	return schema.StepRecord{
+		Version: 1, RoundID: round, Step: schema.NewStepID(round, 1, []schema.Digest{{1}, {3}}), Level: 1, Inputs: 2, Partial: digest("partial"), Bytes: 4,
+		Parts: []schema.Digest{}, Vehicles: []schema.VehicleID{{7}}, Refused: []schema.Refusal{{Report: schema.ReportID{Digest: schema.Digest{3}}, Reason: schema.ReasonPiece}},
+	}
+}
+
+// testMerged adds two steps, of which one had no report to add.
+func testMerged() schema.StepRecord {
+	r := testStep()
+	r.Step = schema.NewStepID(r.RoundID, 2, []schema.Digest{digest("a"), digest("b")})
+	r.Level, r.Parts = 2, []schema.Digest{digest("part"), {}}
+	r.Refused = append(r.Refused, schema.Refusal{Report: schema.ReportID{Digest: schema.Digest{9}}, Reason: schema.ReasonVehicle})
+	return r
+}
+
 func testSnapshot(t testing.TB) *schema.Snapshot {
 	t.Helper()
 	s, err := schema.NewSnapshot(schema.ScopeID{Digest: digest("scope")}, 5, []schema.Enrolled{
@@ -285,6 +313,12 @@ func allObjects(t testing.TB) []object {
 	must(t, err)
 	partial, err := testPartial().Encode()
 	must(t, err)
+	batch, err := testBatch().Encode()
+	must(t, err)
+	step, err := testStep().Encode()
+	must(t, err)
+	merged, err := testMerged().Encode()
+	must(t, err)
 	rep := testReport(t)
 	return []object{
 		signedObject(t, "task", testTask(), "owner"),
@@ -309,6 +343,9 @@ func allObjects(t testing.TB) []object {
 		{"header", header, "", decodeHeader},
 		{"report", rep.Bytes(), "vehicle", decodeReport},
 		{"partial", partial, "", decodePartial},
+		{"batch", batch, "", decodeBatch},
+		{"step", step, "", decodeStep},
+		{"step-merged", merged, "", decodeStep},
 	}
 }
 
@@ -348,6 +385,29 @@ func decodeReport(data []byte) ([]byte, schema.Digest, error, error) {
 		return nil, schema.Digest{}, nil, err
 	}
 	return r.Bytes(), r.ID.Digest, errors.Join(r.Verify(testPublic("vehicle")), r.VerifyBoxes()), nil
+}
+
+func decodeBatch(data []byte) ([]byte, schema.Digest, error, error) {
+	p, err := schema.DecodeBatchPlan(data)
+	if err != nil {
+		return nil, schema.Digest{}, nil, err
+	}
+	again, err := p.Encode()
+	if err != nil {
+		return nil, schema.Digest{}, nil, err
+	}
+	id, err := p.ID()
+	return again, id, nil, err
+}
+
+// decodeStep names a record by its bytes: its name in a store is that of the step, whatever came of it.
+func decodeStep(data []byte) ([]byte, schema.Digest, error, error) {
+	r, err := schema.DecodeStepRecord(data)
+	if err != nil {
+		return nil, schema.Digest{}, nil, err
+	}
+	again, err := r.Encode()
+	return again, sha256.Sum256(again), nil, err
 }
 
 func decodePartial(data []byte) ([]byte, schema.Digest, error, error) {

@@ -96,7 +96,10 @@ func TestForeign(t *testing.T) {
 
 // kind is the name without the variant.
 func kind(name string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "-void"), "-renewed"), "-adaptive"), "-regions")
+	for _, variant := range []string{"-void", "-renewed", "-adaptive", "-regions", "-merged"} {
+		name = strings.TrimSuffix(name, variant)
+	}
+	return name
 }
 
 // TestCrossLabel: a signature on one kind of object is none on another with the same bytes.
