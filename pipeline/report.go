@@ -67,11 +67,16 @@ func equalHeaders(a, b schema.Header) bool {
 // ReadReport reads a whole header object, checks it with [Round.CheckReport] and all
 // boxes against their signed hashes: a report with another box is incomplete.
 func (r *Round) ReadReport(ctx context.Context, s storage.Store, id schema.ReportID) (*schema.Report, error) {
-	raw, err := readObject(ctx, s, r, id)
+	raw, err := r.ReadHeaderObject(ctx, s, id, nil)
 	if err != nil {
 		return nil, err
 	}
-	rep, err := schema.DecodeReport(raw)
+	return r.DecodeReport(raw, id)
+}
+
+// DecodeReport is ReadReport of a header object that was read. The report keeps referring to it.
+func (r *Round) DecodeReport(object []byte, id schema.ReportID) (*schema.Report, error) {
+	rep, err := schema.DecodeReport(object)
 	if err != nil {
 		return nil, refuse(id, schema.ReasonHeader, "%w", err)
 	}
@@ -82,6 +87,16 @@ func (r *Round) ReadReport(ctx context.Context, s storage.Store, id schema.Repor
 		return nil, refuse(id, schema.ReasonBox, "%w", err)
 	}
 	return rep, nil
+}
+
+// ReadHeaderObject reads a whole header object, into buf if that has room for it, and checks nothing but its
+// size. One that is missing is a [*Refused].
+func (r *Round) ReadHeaderObject(ctx context.Context, s storage.Store, id schema.ReportID, buf []byte) ([]byte, error) {
+	raw, err := storage.ReadInto(ctx, s, HeaderKey(r.Name, id), int64(r.Secagg.HeaderObjectBytes()), buf)
+	if err != nil {
+		return nil, missing(id, err)
+	}
+	return raw, nil
 }
 
 // ReadHead reads and checks only header, box hashes and signature, and the box of
@@ -112,14 +127,6 @@ func (r *Round) ReadHead(ctx context.Context, s storage.Store, id schema.ReportI
 		return nil, nil, refuse(id, schema.ReasonBox, "%w", err)
 	}
 	return rep, raw[off:], nil
-}
-
-func readObject(ctx context.Context, s storage.Store, r *Round, id schema.ReportID) ([]byte, error) {
-	raw, err := storage.ReadAll(ctx, s, HeaderKey(r.Name, id), int64(r.Secagg.HeaderObjectBytes()))
-	if err != nil {
-		return nil, missing(id, err)
-	}
-	return raw, nil
 }
 
 // missing tells a report that is absent or has a wrong size from a store that fails.

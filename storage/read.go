@@ -10,6 +10,11 @@ import (
 // refused with [ErrTooLarge] before any of it is read. It checks that the store
 // delivers as many bytes as it announced.
 func ReadAll(ctx context.Context, s Store, key string, max int64) ([]byte, error) {
+	return ReadInto(ctx, s, key, max, nil)
+}
+
+// ReadInto is [ReadAll] into the memory of buf, if it has room for the object.
+func ReadInto(ctx context.Context, s Store, key string, max int64, buf []byte) ([]byte, error) {
 	r, info, err := s.Get(ctx, key)
 	if err != nil {
 		return nil, err
@@ -18,7 +23,11 @@ func ReadAll(ctx context.Context, s Store, key string, max int64) ([]byte, error
 	if info.Size < 0 || info.Size > max {
 		return nil, fmt.Errorf("%w: %q has %d bytes, at most %d are accepted", ErrTooLarge, key, info.Size, max)
 	}
-	body := make([]byte, info.Size)
+	body := buf[:0]
+	if int64(cap(body)) < info.Size {
+		body = make([]byte, info.Size)
+	}
+	body = body[:info.Size]
 	if n, err := io.ReadFull(r, body); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

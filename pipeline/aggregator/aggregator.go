@@ -13,8 +13,6 @@ package aggregator
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -33,7 +31,9 @@ type PartialSum struct {
 // Result is what [Sum] did: the reports it added, and those it refused with the reason.
 type Result struct {
 	PartialSum
-	Refused []schema.Refusal
+	// Vehicles are those of the added reports, in their order; only Sum and SumWith tell them.
+	Vehicles []schema.VehicleID
+	Refused  []schema.Refusal
 }
 
 // Progress is told how many reports are done, by one goroutine at a time.
@@ -43,17 +43,21 @@ type Progress func(done, total int)
 // added in part; of two reports of one vehicle the one with the smaller ReportID counts. An
 // error of the store ends the sum.
 func Sum(ctx context.Context, s storage.Store, r *pipeline.Round, ids []schema.ReportID, progress Progress) (*Result, error) {
+	return SumWith(ctx, s, r, ids, Options{Progress: progress})
+}
+
+// SumWith is Sum with a say in how many goroutines read and add.
+func SumWith(ctx context.Context, s storage.Store, r *pipeline.Round, ids []schema.ReportID, opt Options) (*Result, error) {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, schema.CompareReports)
 	ids = slices.Compact(ids)
-	a := &adder{store: s, round: r, progress: progress, total: len(ids)}
-	workers := make([]*worker, pipeline.Workers(len(ids)))
+	opt = opt.limited(len(ids))
+	a := &adder{store: s, round: r, progress: opt.Progress, total: len(ids)}
+	workers := make([]*worker, opt.Workers)
 	for i := range workers {
-		workers[i] = newWorker(r)
+		workers[i] = &worker{sum: secagg.NewSum(r.Secagg)}
 	}
-	if err := pipeline.ForEach(ctx, len(ids), func(ctx context.Context, w, i int) error {
-		return a.add(ctx, workers[w], ids[i])
-	}); err != nil {
+	if err := a.run(ctx, ids, workers, opt.Readers); err != nil {
 		return nil, err
 	}
 	return a.finish(ctx, workers)
@@ -70,11 +74,10 @@ type adder struct {
 	refused []schema.Refusal
 }
 
-// worker is one goroutine's accumulator and its buffer for one report.
+// worker is one goroutine's accumulator.
 type worker struct {
-	sum    *secagg.Sum
-	pieces []byte
-	added  []added
+	sum   *secagg.Sum
+	added []added
 }
 
 type added struct {
@@ -82,26 +85,23 @@ type added struct {
 	vehicle schema.VehicleID
 }
 
-func newWorker(r *pipeline.Round) *worker {
-	return &worker{sum: secagg.NewSum(r.Secagg), pieces: make([]byte, r.Secagg.Blocks()*r.Secagg.BlockBytes())}
-}
-
-func (a *adder) add(ctx context.Context, w *worker, id schema.ReportID) error {
-	rep, err := a.round.ReadReport(ctx, a.store, id)
-	if err == nil {
-		err = readPieces(ctx, a.store, a.round, rep, w.pieces)
-	}
+// add verifies a report that was read and adds it, or notes why not.
+func (a *adder) add(w *worker, f *fetched) error {
+	rep, err := f.verify(a.round)
 	var refused *pipeline.Refused
 	if errors.As(err, &refused) {
-		a.note(schema.Refusal{Report: id, Reason: refused.Reason})
+		a.note(schema.Refusal{Report: f.id, Reason: refused.Reason})
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	if err := addReport(w.sum, rep, f.pieces); err != nil {
+		return err
+	}
+	w.added = append(w.added, added{f.id, rep.Header.Vehicle})
 	a.note(schema.Refusal{})
-	w.added = append(w.added, added{id, rep.Header.Vehicle})
-	return addReport(w.sum, rep, w.pieces)
+	return nil
 }
 
 func addReport(sum *secagg.Sum, rep *schema.Report, pieces []byte) error {
@@ -124,9 +124,9 @@ func (a *adder) note(r schema.Refusal) {
 }
 
 func (a *adder) finish(ctx context.Context, workers []*worker) (*Result, error) {
-	res := &Result{PartialSum: PartialSum{Sum: secagg.NewSum(a.round.Secagg)}, Refused: a.refused}
-	var all []added
-	for _, w := range workers {
+	res := &Result{PartialSum: PartialSum{Sum: workers[0].sum}, Refused: a.refused}
+	all := workers[0].added
+	for _, w := range workers[1:] {
 		if err := res.Sum.Merge(w.sum); err != nil {
 			return nil, err
 		}
@@ -135,61 +135,27 @@ func (a *adder) finish(ctx context.Context, workers []*worker) (*Result, error) 
 	slices.SortFunc(all, func(a, b added) int { return schema.CompareReports(a.report, b.report) })
 	for _, x := range all {
 		res.Reports = append(res.Reports, x.report)
+		res.Vehicles = append(res.Vehicles, x.vehicle)
 	}
-	again := repeated(all)
-	for _, id := range again {
-		res.Refused = append(res.Refused, schema.Refusal{Report: id, Reason: schema.ReasonVehicle})
-	}
-	slices.SortFunc(res.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
-	return res, subtract(ctx, a.store, a.round, &res.PartialSum, again)
+	return res, res.OnePerVehicle(ctx, a.store, a.round)
 }
 
-// repeated returns all but the first report of every vehicle: counting two
-// would give one vehicle twice its bound.
-func repeated(all []added) []schema.ReportID {
-	seen := make(map[schema.VehicleID]struct{}, len(all))
+// OnePerVehicle takes back, and refuses, all but the first report of each vehicle: counting two
+// would give one vehicle twice its bound. What is taken back is read and verified again.
+func (r *Result) OnePerVehicle(ctx context.Context, s storage.Store, round *pipeline.Round) error {
+	seen := make(map[schema.VehicleID]struct{}, len(r.Vehicles))
 	var again []schema.ReportID
-	for _, x := range all {
-		if _, ok := seen[x.vehicle]; ok {
-			again = append(again, x.report)
+	kept := r.Vehicles[:0]
+	for i, v := range r.Vehicles {
+		if _, ok := seen[v]; ok {
+			again = append(again, r.Reports[i])
+			r.Refused = append(r.Refused, schema.Refusal{Report: r.Reports[i], Reason: schema.ReasonVehicle})
+			continue
 		}
-		seen[x.vehicle] = struct{}{}
+		seen[v] = struct{}{}
+		kept = append(kept, v)
 	}
-	return again
-}
-
-// readPieces fills buf with all pieces, each read whole, and compares their
-// root with the signed header before a single value is added.
-func readPieces(ctx context.Context, s storage.Store, r *pipeline.Round, rep *schema.Report, buf []byte) error {
-	hashes, rest := make([]schema.Digest, rep.Header.Pieces()), buf
-	for i := range hashes {
-		piece := rest[:rep.Header.PieceBytes(i)]
-		rest = rest[len(piece):]
-		if err := readPiece(ctx, s, pipeline.PieceKey(r.Name, rep.ID, i), piece); err != nil {
-			if errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrRange) || errors.Is(err, storage.ErrDamaged) {
-				return &pipeline.Refused{Report: rep.ID, Reason: schema.ReasonMissing, Err: fmt.Errorf("piece %d: %w", i, err)}
-			}
-			return err
-		}
-		hashes[i] = schema.HashPiece(i, piece)
-	}
-	if !schema.PieceRoot(hashes).Equal(rep.Header.Root) {
-		return &pipeline.Refused{Report: rep.ID, Reason: schema.ReasonPiece, Err: errors.New("pieces differ from their signed root")}
-	}
-	return nil
-}
-
-func readPiece(ctx context.Context, s storage.Store, key string, piece []byte) error {
-	rc, info, err := s.Get(ctx, key)
-	if err != nil {
-		return err
-	}
-	defer rc.Close()
-	if info.Size != int64(len(piece)) {
-		return fmt.Errorf("%w: %s has %d bytes, want %d", storage.ErrRange, key, info.Size, len(piece))
-	}
-	if _, err := io.ReadFull(rc, piece); err != nil {
-		return fmt.Errorf("aggregator: read %s: %w", key, err)
-	}
-	return nil
+	r.Vehicles = kept
+	slices.SortFunc(r.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
+	return subtract(ctx, s, round, &r.PartialSum, again)
 }

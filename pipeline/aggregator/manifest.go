@@ -52,6 +52,7 @@ func Addable(ctx context.Context, s storage.Store, r *pipeline.Round, want []sch
 	if err != nil {
 		return nil, err
 	}
+	rest.Vehicles = nil // of those in base nobody knows
 	return rest, rest.absorb(base)
 }
 
@@ -63,7 +64,16 @@ func fromPartials(ctx context.Context, s storage.Store, r *pipeline.Round, want 
 		return nil, err
 	}
 	slices.SortStableFunc(infos, func(a, b stored) int { return cmp.Compare(b.size, a.size) })
+	left := len(want)
 	for _, x := range infos {
+		// More than half of what fits must be wanted and not there yet: the size tells that it cannot be, without
+		// reading. So where a tree of steps left its root, its other partial sums cost nothing.
+		if most := (x.size - r.Secagg.SumBytes()) / 32; int64(2*left) <= most-partialSlack {
+			continue
+		}
+		if left == 0 {
+			break
+		}
 		p, err := Load(ctx, s, r, x.id)
 		if errors.Is(err, pipeline.ErrUntrusted) {
 			continue // its reports are added anew
@@ -75,10 +85,14 @@ func fromPartials(ctx context.Context, s storage.Store, r *pipeline.Round, want 
 			if err := base.absorb(p); err != nil {
 				return nil, err
 			}
+			left = len(difference(want, base.Reports))
 		}
 	}
 	return base, subtract(ctx, s, r, base, difference(base.Reports, want))
 }
+
+// partialSlack is more than the head of a partial sum takes, in ReportIDs.
+const partialSlack = 2
 
 // fits tells a partial sum that is disjoint and has fewer reports to subtract than it saves.
 func (p *PartialSum) fits(other *PartialSum, want []schema.ReportID) bool {
@@ -113,19 +127,19 @@ func subtract(ctx context.Context, s storage.Store, r *pipeline.Round, p *Partia
 	if len(ids) == 0 {
 		return nil
 	}
-	w := newWorker(r)
+	a, f := &adder{store: s, round: r}, &fetched{}
 	for _, id := range ids {
-		rep, err := r.ReadReport(ctx, s, id)
-		if err != nil {
+		if err := a.fetch(ctx, f, id); err != nil {
 			return err
 		}
-		if err := readPieces(ctx, s, r, rep, w.pieces); err != nil {
+		rep, err := f.verify(r)
+		if err != nil {
 			return err
 		}
 		if err := p.Sum.SubCorr(rep.Corr()); err != nil {
 			return err
 		}
-		if err := p.Sum.SubBlocks(0, w.pieces); err != nil {
+		if err := p.Sum.SubBlocks(0, f.pieces); err != nil {
 			return err
 		}
 	}
