@@ -169,6 +169,16 @@ func RegionSumKey(n RoundName, region string, sha256 schema.Digest) string {
 	return RegionSumsPrefix(n, region) + sha256.String() + ".json"
 }
 
+// BatchKey is where the plan of a batch lies.
+func BatchKey(n RoundName, sha256 schema.Digest) string {
+	return RoundPrefix(n) + "batches/" + sha256.String() + ".vsb"
+}
+
+// StepKey is where the record of a step of a batch lies, which commits the step.
+func StepKey(n RoundName, id schema.StepID) string {
+	return RoundPrefix(n) + "steps/" + id.String() + ".json"
+}
+
 // AggregateKey is where an aggregate lies; it counts only once a receipt names it.
 func AggregateKey(n RoundName, sha256 schema.Digest) string {
 	return RoundPrefix(n) + "aggregate/" + sha256.String() + ".arrow"

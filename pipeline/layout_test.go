@@ -37,7 +37,7 @@ func TestNames(t *testing.T) {
 			pipeline.CandidatesKey(n, d), pipeline.CheckKey(n, d, 0), pipeline.CheckKey(n, d, 15), pipeline.ManifestKey(n, schema.ManifestID{Digest: d}),
 			pipeline.ReservationKey(schema.ScopeID{Digest: d}, n, schema.ManifestID{Digest: d}), pipeline.VoteKey(n, 1), pipeline.AnswerKey(n, 1),
 			pipeline.ClaimKey(n, schema.VehicleID{}, 0), pipeline.ClaimKey(n, schema.VehicleID{}, 1),
-			pipeline.PartialKey(n, d), pipeline.AggregateKey(n, d), pipeline.ReceiptKey(n), pipeline.FormatKey,
+			pipeline.PartialKey(n, d), pipeline.AggregateKey(n, d), pipeline.ReceiptKey(n), pipeline.FormatKey, pipeline.BatchKey(n, d), pipeline.StepKey(n, schema.StepID{Digest: d}),
 			pipeline.RegionSumKey(n, "north", d), pipeline.RegionSumKey(n, "north-2", d),
 			pipeline.HandoverKey(schema.ScopeID{Digest: d}, d, 77, 2), pipeline.LedgerPrefix(schema.ScopeID{Digest: d}) + ledger.EntryKey(3),
 		}
@@ -99,7 +99,7 @@ func TestStrangeNames(t *testing.T) {
 			t.Errorf("%q is taken apart into %+v", k, o)
 		}
 	}
-	for _, k := range []string{pipeline.PieceKey(n, schema.ReportID{Digest: d}, 1), "other", "veilsum-probe/x"} {
+	for _, k := range []string{pipeline.PieceKey(n, schema.ReportID{Digest: d}, 1), pipeline.BatchKey(n, d), pipeline.StepKey(n, schema.StepID{Digest: d}), "other", "veilsum-probe/x"} {
 		if pipeline.Evidence(k) {
 			t.Errorf("%q is evidence", k)
 		}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,13 +36,15 @@ const (
 	KindAggregate
 	KindReceipt
 	KindClaim
+	KindBatch
+	KindStep
 	KindProbe // of the store itself, see the package doctor
 	KindRegionSum
 )
 
 var kinds = [...]string{
 	"unknown", "format", "task", "model", "round key", "snapshot", "reservation", "handover", "ledger", "descriptor", "header", "piece",
-	"candidates", "check", "manifest", "vote", "answer", "partial sum", "aggregate", "receipt", "claim", "probe", "regional sum",
+	"candidates", "check", "manifest", "vote", "answer", "partial sum", "aggregate", "receipt", "claim", "batch plan", "step record", "probe", "regional sum",
 }
 
 // String names the kind.
@@ -152,6 +155,7 @@ func ParseRound(name string) (RoundName, error) {
 // roundKinds are those whose name is a folder and one more name.
 var roundKinds = map[string]Kind{
 	"candidates": KindCandidates, "manifests": KindManifest, "votes": KindVote, "answers": KindAnswer, "partials": KindPartial, "aggregate": KindAggregate,
+	"batches": KindBatch, "steps": KindStep,
 }
 
 func (n *Object) parseRound(p []string) {
@@ -252,13 +256,17 @@ func (n Object) roundKey() string {
 		return RegionSumKey(n.Round, n.Region, n.Hash)
 	case KindClaim:
 		return ClaimKey(n.Round, n.Vehicle, n.Index)
+	case KindBatch:
+		return BatchKey(n.Round, n.Hash)
+	case KindStep:
+		return StepKey(n.Round, schema.StepID{Digest: n.Hash})
 	}
 	return ""
 }
 
 // Evidence tells whether an object of this name can be evidence in an audit: all but
-// pieces, of which a sum that a receipt names can take the place, and a gateway's own notes.
+// pieces, of which a sum that a receipt names can take the place, and the notes of a gateway and of a batch.
 func Evidence(key string) bool {
 	o, ok := ParseObject(key)
-	return ok && o.Kind != KindPiece && o.Kind != KindClaim && o.Kind != KindProbe
+	return ok && !slices.Contains([]Kind{KindPiece, KindClaim, KindBatch, KindStep, KindProbe}, o.Kind)
 }

@@ -43,7 +43,7 @@ func TestClaimsNameTests(t *testing.T) {
 		scenarios[strings.TrimSuffix(filepath.Base(f), ".txt")] = false
 	}
 	named := 0
-	for _, page := range []string{"../SECURITY.md", "STATES.md"} {
+	for _, page := range []string{"../SECURITY.md", "STATES.md", "BATCH.md"} {
 		for _, m := range namedTest.FindAllStringSubmatch(text(t, page), -1) {
 			if named++; !tests[m[1]] && m[1] != "TestX" && m[1] != "FuzzX" {
 				t.Errorf("%s names %s, which does not exist", page, m[1])

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) batchCommand() *cobra.Command {
-	return noun("batch", "The aggregator's side of a round", a.batchSumCommand(), a.batchMergeCommand(), a.batchExportCommand())
+	return noun("batch", "The aggregator's side of a round", a.batchPlanCommand(), a.batchStepCommand(), a.batchRunCommand(), a.batchSumCommand(), a.batchMergeCommand(), a.batchExportCommand())
 }
 
 type sumFlags struct {
@@ -77,20 +77,26 @@ func (a *app) batchSum(ctx context.Context, f *sumFlags) error {
 
 // frozenList returns the reports of the first manifest, or of the first candidate list.
 func frozenList(ctx context.Context, o *opened, r *pipeline.Round) ([]schema.ReportID, error) {
+	_, ids, err := frozen(ctx, o, r)
+	return ids, err
+}
+
+// frozen is frozenList with the identity of the list.
+func frozen(ctx context.Context, o *opened, r *pipeline.Round) (schema.Digest, []schema.ReportID, error) {
 	manifests, err := pipeline.ListManifests(ctx, o.store, r)
 	if err != nil {
-		return nil, err
+		return schema.Digest{}, nil, err
 	}
 	if len(manifests) > 0 {
 		m, err := pipeline.LoadManifest(ctx, o.store, r, manifests[0])
-		return m.Reports, err
+		return manifests[0].Digest, m.Reports, err
 	}
 	id, err := candidatesOf(ctx, o, r, "")
 	if err != nil {
-		return nil, err
+		return id, nil, err
 	}
 	l, err := pipeline.LoadCandidates(ctx, o.store, r, id)
-	return l.Reports, err
+	return id, l.Reports, err
 }
 
 // chosen keeps the reports of the frozen list that the file names.

@@ -9,6 +9,7 @@ import (
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/peers"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/auditor"
+	"github.com/veilsum/veilsum/pipeline/batch"
 	"github.com/veilsum/veilsum/pipeline/canaryround"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
@@ -65,6 +66,7 @@ var meanings = []meaning{
 	{ledger.ErrVoided, exitVerify, "this decryptor voted for a list whose round was aborted before its vote was to be seen; it votes no more in this scope, and still checks and answers elsewhere: tell the privacy owner, who may renew the committee"},
 	{watch.ErrPolicy, exitFailed, "the --policy file of this decryptor refuses it; nothing was signed"},
 	{pipeline.ErrFork, exitVerify, "two ledgers exist, or one was rolled back: tell the privacy owner, and keep both; nothing was signed"},
+	{batch.ErrStep, exitUsage, "\"veilsum batch plan --steps\" prints the inputs of each step; nothing was read or written"},
 	{pipeline.ErrBudget, exitBudget, "nothing was reserved or opened; start a new BudgetScope only for new data, or stop here"},
 	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},
 	{pipeline.ErrDecryptors, exitDecryptors, "ask the missing committee members to check, vote or answer, then run this again"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/aggregator"
+	"github.com/veilsum/veilsum/pipeline/batch"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -255,8 +256,15 @@ func (x *roundCheck) content(o object) error {
 	if x.opt.Quick {
 		return nil
 	}
-	if o.Kind == pipeline.KindPartial { // one in memory at a time
+	switch o.Kind {
+	case pipeline.KindPartial: // one in memory at a time
 		_, err := aggregator.Load(x.ctx, x.store, x.r, o.Hash)
+		return err
+	case pipeline.KindBatch:
+		_, err := batch.Load(x.ctx, x.store, x.r, o.Hash)
+		return err
+	case pipeline.KindStep:
+		_, err := batch.LoadRecord(x.ctx, x.store, x.r, schema.StepID{Digest: o.Hash})
 		return err
 	}
 	have, _, err := pipeline.HashObject(x.ctx, x.store, o.Info.Key)
@@ -266,16 +274,23 @@ func (x *roundCheck) content(o object) error {
 	return err
 }
 
-// names checks what has no content that anybody could check.
+// names checks what nobody relies on: notes of gateways and of batches.
 func (x *roundCheck) names() error {
-	var claims Amount
+	var claims, steps Amount
 	for _, o := range x.objects {
-		if o.Kind == pipeline.KindClaim {
+		switch o.Kind {
+		case pipeline.KindClaim:
 			claims.add(o.Info)
+		case pipeline.KindBatch, pipeline.KindStep:
+			steps.add(o.Info)
+			if err := x.unnamed(o.Info.Key, x.content(o)); err != nil {
+				return err
+			}
 		}
 	}
 	if x.receipt != nil {
 		x.orphan(pipeline.RoundPrefix(x.name)+"claims/", "notes of a gateway, of no use after the round", claims)
+		x.orphan(pipeline.RoundPrefix(x.name)+"steps/", "plans and records of a batch, of no use after the round", steps)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ const (
 	WhyIncomplete = "piece of a report that was never complete"
 	WhyLeftOut    = "piece of a report that is not in the list"
 	WhyClaim      = "gateway's note about an ended round"
+	WhyBatch      = "plan or record of a batch of an ended round"
 	WhyPiece      = "piece of an ended round, past its time"
 	WhyProbe      = "probe of a store that was left behind"
 	WhyLeftover   = "leftover of a write that was interrupted"
@@ -245,6 +246,8 @@ func (n *need) why(o object) string {
 		return WhyAggregate
 	case o.Kind == pipeline.KindClaim:
 		return WhyClaim
+	case o.Kind == pipeline.KindBatch || o.Kind == pipeline.KindStep:
+		return WhyBatch
 	}
 	return ""
 }
