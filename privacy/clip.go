@@ -62,8 +62,8 @@ func (e *Encoder) clipAndRotate(x []float32, squares []float64) (clipped bool) {
 			scale *= g.ClippingNorm / norm
 			clipped = true
 		}
-		e.rotation.firstSigns(x[g.From:g.To], g.From, scale)
+		e.rotation.FirstSigns(x[g.From:g.To], g.From, scale)
 	}
-	e.rotation.forward(x)
+	e.rotation.Finish(x)
 	return clipped
 }

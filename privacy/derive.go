@@ -3,7 +3,8 @@ package privacy
 import (
 	"fmt"
 	"math"
-	"math/bits"
+
+	"github.com/veilsum/veilsum/privacy/internal/rotate"
 )
 
 // derive computes grid, bounds and noise (protocol section 6). Only products,
@@ -127,7 +128,7 @@ func (p Params) WithRoundClippingNorm(c float64) (Params, error) {
 }
 
 // window is W, the largest power of two not above d.
-func (p Params) window() int { return 1 << (bits.Len(uint(p.literal.Values)) - 1) }
+func (p Params) window() int { return rotate.Window(p.literal.Values) }
 
 // tail is how many standard deviations of a Gaussian, or of a sum of rotated
 // bounded vectors, leave 2^-40 outside per value: sqrt(2 ln(2 * 2^40)).

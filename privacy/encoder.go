@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/veilsum/veilsum/internal/sampler"
+	"github.com/veilsum/veilsum/privacy/internal/rotate"
 )
 
 // ErrLength reports a vector or a count that does not fit the parameters.
@@ -16,7 +17,7 @@ var ErrLength = errors.New("privacy: wrong length")
 type Encoder struct {
 	params   Params
 	groups   []Group // at least one; norms of this round
-	rotation rotation
+	rotation rotate.Rotation
 }
 
 // NewEncoder prepares the public rotation of the round.
@@ -24,7 +25,8 @@ func NewEncoder(p Params, roundID [32]byte) (*Encoder, error) {
 	if !p.valid() {
 		return nil, fmt.Errorf("%w: not made by New", ErrParams)
 	}
-	return &Encoder{params: p, groups: p.roundGroups(), rotation: newRotation(p.Values(), p.window(), roundID)}, nil
+	signs := sampler.NewKey(sampler.Derive(roundID[:], "rot")).Stream(0)
+	return &Encoder{params: p, groups: p.roundGroups(), rotation: rotate.New(p.Values(), signs)}, nil
 }
 
 // roundGroups are the groups with the norms of this round.
@@ -102,7 +104,7 @@ func decode[T int32 | int64](e *Encoder, sum []T, count int) ([]float64, error) 
 	for i, v := range sum[:len(mean)] {
 		mean[i] = float64(v) * step
 	}
-	e.rotation.inverse(mean)
+	rotate.Inverse(&e.rotation, mean)
 	return mean, nil
 }
 
