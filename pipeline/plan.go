@@ -29,6 +29,9 @@ func NewPlan(t schema.Task) (*Plan, error) {
 	if done.Ring != t.Ring || done.Derived != t.Derived {
 		return nil, fmt.Errorf("%w: ring and derived are %+v %+v, the other fields give %+v %+v", ErrTask, t.Ring, t.Derived, done.Ring, done.Derived)
 	}
+	if c := done.Compression; c != nil && *c != *t.Compression {
+		return nil, fmt.Errorf("%w: compression is %+v, its other fields and the tensors give %+v", ErrTask, *t.Compression, *c)
+	}
 	if done.Checkpoint != t.Checkpoint {
 		return nil, fmt.Errorf("%w: checkpoint is %s, the scope's ledger begins with %s", ErrTask, t.Checkpoint.Short(), done.Checkpoint.Short())
 	}
@@ -39,7 +42,7 @@ func NewPlan(t schema.Task) (*Plan, error) {
 }
 
 // Complete fills in what follows from the fields a person chooses: version,
-// ring, derived, the first checkpoint of the scope's ledger, and the defaults of piece_blocks, clipping_norm and adaptive.
+// ring, derived, the first checkpoint of the scope's ledger, and the defaults of piece_blocks, clipping_norm, adaptive and compression.
 func Complete(t schema.Task) (schema.Task, error) {
 	done, _, err := complete(t)
 	return done, err
@@ -53,6 +56,7 @@ func complete(t schema.Task) (schema.Task, *Plan, error) {
 	}
 	t.Privacy.ClippingNorm = schema.Real(params.ClippingNorm())
 	t.Privacy.Adaptive = statedAdaptive(params)
+	t.Compression = statedCompression(params.Compression())
 	sum, err := secureSum(t, params)
 	if err != nil {
 		return t, nil, err
@@ -85,6 +89,10 @@ func privacyParams(t schema.Task) (privacy.Params, error) {
 	if err != nil {
 		return privacy.Params{}, err
 	}
+	compression, err := compression(t, d)
+	if err != nil {
+		return privacy.Params{}, err
+	}
 	p, err := privacy.New(privacy.Literal{
 		Values: d, ClippingNorm: float64(t.Privacy.ClippingNorm), Groups: groups,
 		NoiseMultiplier: float64(t.Privacy.NoiseMultiplier),
@@ -92,7 +100,7 @@ func privacyParams(t schema.Task) (privacy.Params, error) {
 		Relation:     privacy.NeighboringRelation(t.Scope.Relation),
 		MinBatchSize: t.Batch.Min, MaxBatchSize: t.Batch.Max, MaxDishonest: t.Batch.MaxDishonest,
 		Kappa: float64(t.Privacy.Kappa), KappaInf: float64(t.Privacy.KappaInf), MaxInf: t.Privacy.MaxInf,
-		Adaptive: adaptive(t),
+		Adaptive: adaptive(t), Compression: compression,
 	})
 	if err != nil {
 		return p, fmt.Errorf("%w: %w", ErrTask, err)
@@ -145,6 +153,7 @@ func secureSum(t schema.Task, p privacy.Params) (secagg.Params, error) {
 // Event is what one round of this task spends. Adaptive clipping adds one value to it and nothing else:
 // the indicator lies inside the same sensitivity.
 func (p *Plan) Event() schema.Event {
+	// Compressed or not, what counts is what is sent.
 	return schema.Event{
 		Mechanism: p.Task.Privacy.Mechanism, TrustModel: p.Task.Privacy.TrustModel,
 		Sensitivity: p.Privacy.Sensitivity(), LocalStdDev: schema.Real(p.Privacy.LocalStdDev()),

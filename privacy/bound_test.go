@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/veilsum/veilsum/privacy"
+	"github.com/veilsum/veilsum/privacy/compress"
 	"github.com/veilsum/veilsum/privacy/privacytest"
 	"pgregory.net/rapid"
 )
@@ -22,7 +23,7 @@ func checkBound(t interface{ Fatalf(string, ...any) }, p privacy.Params, m []int
 		if int64(max(v, -v)) > p.MaxInf() {
 			t.Fatalf("integer %d is %d, want at most %d", i, v, p.MaxInf())
 		}
-		if i >= p.Values() && v != 0 {
+		if i >= p.Sent() && v != 0 {
 			t.Fatalf("integer %d beyond d is %d", i, v)
 		}
 	}
@@ -56,7 +57,7 @@ func drawUpdate(t *rapid.T, e *privacy.Encoder) []float32 {
 		}
 	default: // half steps after the rotation: the most rounding noise
 		w := 1
-		for 2*w <= d {
+		for 2*w <= e.Params().Sent() { // under compression just another vector
 			w *= 2
 		}
 		wide := make([]float64, d)
@@ -79,6 +80,7 @@ func TestNormBoundAlwaysHolds(t *testing.T) {
 		l.ClippingNorm = rapid.SampledFrom([]float64{1e-30, 1e-3, 1, 7.3, 1e30}).Draw(t, "C")
 		l.NoiseMultiplier = rapid.SampledFrom([]float64{0.01, 0.7, 1, 100}).Draw(t, "z")
 		l.MaxInf = rapid.SampledFrom([]int64{0, 1, 3}).Draw(t, "MaxInf")
+		l.Compression = drawCompression(t, d)
 		e := newEncoder(t, l, [32]byte(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "round")))
 		x, err := e.Encode(drawUpdate(t, e), privacytest.Seed(rapid.String().Draw(t, "seed")))
 		if err != nil {
@@ -86,6 +88,23 @@ func TestNormBoundAlwaysHolds(t *testing.T) {
 		}
 		checkBound(t, e.Params(), all(x, d))
 	})
+}
+
+// drawCompression draws a map of d values, or none.
+func drawCompression(t *rapid.T, d int) *compress.Spec {
+	c := &compress.Spec{Kind: rapid.SampledFrom(append(compress.Kinds(), "")).Draw(t, "compression")}
+	switch c.Kind {
+	case "":
+		return nil
+	case compress.LowRank:
+		c.Rank, c.Shapes = rapid.IntRange(1, 5).Draw(t, "rank"), [][]int{{d}}
+		if d%4 == 0 {
+			c.Shapes = [][]int{{4, d / 4}}
+		}
+	default:
+		c.Keep = rapid.IntRange(1, d).Draw(t, "keep")
+	}
+	return c
 }
 
 // TestShrinkAndGiveUp: where M_inf cannot be met at full scale, the encoder
@@ -175,6 +194,9 @@ func FuzzEncode(f *testing.F) {
 		}
 		l := base(d)
 		l.MaxInf = int64(seed % 5)
+		if seed%3 > 0 {
+			l.Compression = &compress.Spec{Kind: compress.Kinds()[seed%3], Keep: 1 + int(seed>>4%uint64(d))}
+		}
 		e := newEncoder(t, l, [32]byte{byte(seed)})
 		x, err := e.Encode(update, [32]byte{byte(seed >> 8)})
 		if err != nil {

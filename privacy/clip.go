@@ -67,3 +67,29 @@ func (e *Encoder) clipAndRotate(x []float32, squares []float64) (clipped bool) {
 	e.rotation.Finish(x)
 	return clipped
 }
+
+// clipAndCompress clips every group to its norm, maps the update, and clips what
+// is sent to the clipping norm of the whole: a map keeps norms in the mean only, so what the
+// bound rests on is the second clip (and in the end the check in integers). Whether the
+// update was clipped is said of the first, so that adaptive clipping goes on following the
+// updates' own norms. All of it in units of the clipping norm, so that float32 suffices.
+func (e *Encoder) clipAndCompress(x []float32, squares []float64) (sent []float32, clipped bool) {
+	for i, g := range e.groups {
+		scale := 1 / e.params.clip
+		if norm := math.Sqrt(squares[i]); norm > g.ClippingNorm {
+			scale *= g.ClippingNorm / norm
+			clipped = true
+		}
+		for j, v := range x[g.From:g.To] {
+			x[g.From+j] = float32(float64(v) * scale)
+		}
+	}
+	sent = e.compress.Apply(x)
+	scale := e.params.inverseGrid * e.params.clip
+	if norm := math.Sqrt(squaredNorm(sent)); norm > 1 {
+		scale /= norm
+	}
+	e.rotation.FirstSigns(sent, 0, scale)
+	e.rotation.Finish(sent)
+	return sent, clipped
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/veilsum/veilsum/privacy/compress"
 	"github.com/veilsum/veilsum/privacy/internal/rotate"
 )
 
@@ -12,7 +13,7 @@ import (
 // machines differ.
 func (p *Params) derive() error {
 	l := &p.literal
-	d, h, z, clip := float64(l.Values), float64(p.HonestMin()), l.NoiseMultiplier, l.ClippingNorm
+	d, h, z, clip := float64(p.sent), float64(p.HonestMin()), l.NoiseMultiplier, l.ClippingNorm
 	// The first term keeps the norm's growth by rounding, at most d/4 in the
 	// square, below eps_norm; the second keeps sigma_e at the floor.
 	p.inverseGrid = math.Max(math.Sqrt(d/(8*normInflation))/clip, minStdDev*math.Sqrt(h)/(z*clip))
@@ -35,7 +36,7 @@ func (p *Params) derive() error {
 
 func (p *Params) deriveNoise(bound, z, h float64) error {
 	if p.literal.Mechanism != DiscreteGaussian {
-		p.extra = newExtraNoise(p.literal.Mechanism, z, p.bound, p.literal.Values)
+		p.extra = newExtraNoise(p.literal.Mechanism, z, p.bound, p.sent)
 		p.noise, p.local = p.extra.stdDev, minStdDev
 		if b := p.ValueBound(); b > maxNoisyValue {
 			return fmt.Errorf("%w: NoiseMultiplier is %g, which needs integers of %d, want at most %d", ErrParams, p.literal.NoiseMultiplier, b, maxNoisyValue)
@@ -59,6 +60,12 @@ func (p Params) Literal() Literal { return withDefaults(p.literal) }
 
 // Values is d, the length of an update.
 func (p Params) Values() int { return p.literal.Values }
+
+// Sent is k, the numbers that are sent of an update: Values without compression.
+func (p Params) Sent() int { return p.sent }
+
+// Compression is the map that rounds draw anew, nil if there is none.
+func (p Params) Compression() *compress.Spec { return withDefaults(p.literal).Compression }
 
 // ClippingNorm is C, the L2 bound on an update, in the update's units.
 func (p Params) ClippingNorm() float64 { return p.clip }
@@ -88,7 +95,8 @@ func (p Params) LocalStdDev() float64 { return p.local }
 
 // NoiseStdDev is [Encoder.NoiseStdDev] of a round with these parameters, for who
 // plans one: the root mean square error per value of the decoded mean of n
-// reports against the mean of the clipped updates, but for the rounding.
+// reports against the mean of the clipped updates, but for the rounding and for
+// what compression loses ([Params.CompressionRMSE]).
 func (p Params) NoiseStdDev(n int) float64 {
 	if n < 1 || !p.valid() {
 		return math.NaN()
@@ -98,6 +106,32 @@ func (p Params) NoiseStdDev(n int) float64 {
 		variance += p.extra.stdDev * p.extra.stdDev
 	}
 	return math.Sqrt(variance/float64(n)) / p.inverseGrid
+}
+
+// CompressionRMSE is the root mean square error per value that compression adds to a decoded
+// mean of the given norm, over the maps that a round may draw; 0 without it. That the
+// mapped updates are clipped once more is left out.
+func (p Params) CompressionRMSE(meanNorm float64) float64 {
+	if p.literal.Compression == nil {
+		return 0
+	}
+	return meanNorm * math.Sqrt(p.literal.Compression.ErrorFactor()/float64(p.literal.Values))
+}
+
+// SignalNorm estimates the norm of the mean of the clipped updates from what was decoded of count
+// reports: E|decoded|^2 is (1 + v) |mean|^2 for the error factor v of the compression (0 without), and
+// the noise's share. It is 0 where the noise drowns the signal.
+func (p Params) SignalNorm(decoded []float64, count int) float64 {
+	var square, factor float64
+	for _, v := range decoded {
+		square += float64(v * v) // the conversions forbid fusing: one result everywhere
+	}
+	if p.literal.Compression != nil {
+		factor = p.literal.Compression.ErrorFactor()
+	}
+	noise := p.NoiseStdDev(count)
+	square -= float64(float64(len(decoded)) * float64(noise*noise))
+	return math.Sqrt(math.Max(0, square/(1+factor)))
 }
 
 // HonestMin is h_min, the number of clients whose noise is counted:
@@ -127,8 +161,8 @@ func (p Params) WithRoundClippingNorm(c float64) (Params, error) {
 	return p, nil
 }
 
-// window is W, the largest power of two not above d.
-func (p Params) window() int { return rotate.Window(p.literal.Values) }
+// window is W, the largest power of two not above the numbers sent.
+func (p Params) window() int { return rotate.Window(p.sent) }
 
 // tail is how many standard deviations of a Gaussian, or of a sum of rotated
 // bounded vectors, leave 2^-40 outside per value: sqrt(2 ln(2 * 2^40)).
@@ -148,7 +182,7 @@ func (p Params) RequiredHalfModulus(ringDegree int) float64 {
 	gauss, extra := p.extra.capacity(n)
 	variance += gauss // conversions of products keep machines from fusing them
 	rotated := float64(tail*math.Sqrt(float64(mean*mean)+variance)) + extra
-	if p.literal.Values > ringDegree/16 {
+	if p.sent > ringDegree/16 {
 		return math.Max(rotated, p.indicatorCapacity(n))
 	}
 	plain := float64(p.literal.KappaInf*n*float64(p.maxInf)) + float64(tail*math.Sqrt(variance)) + extra

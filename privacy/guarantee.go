@@ -80,7 +80,7 @@ func NoiseMultiplierFor(l Literal, rounds int64, epsilon, delta float64) (float6
 // the ratio of noise and D counts where tau vanishes, so any large D serves.
 func idealEvent(l *Literal, z float64) accountant.Event {
 	const bound = 1 << 24
-	p := Params{literal: *l, bound: bound}
+	p := Params{literal: *l, bound: bound, sent: l.sent()}
 	if l.Adaptive != nil {
 		p.indicator = 1 // only that there is one counts
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
+	"github.com/veilsum/veilsum/privacy/compress"
 )
 
 // ErrParams reports parameters outside what this package supports. The message
@@ -108,6 +109,10 @@ type Literal struct {
 	// Adaptive asks for adaptive clipping; [DiscreteGaussian] only. ClippingNorm
 	// is then the norm of the first round.
 	Adaptive *Adaptive `json:"adaptive,omitempty"`
+	// Compression makes every round send the k numbers of a public linear map of
+	// the clipped update instead of its d values; nil sends the values. Its
+	// Values is 0 or the literal's. Grid, D, noise and capacity are then those of k numbers.
+	Compression *compress.Spec `json:"compression,omitempty"`
 }
 
 // Params is a validated, immutable [Literal] with all that follows from it.
@@ -121,6 +126,7 @@ type Params struct {
 	maxInf      int64
 	noise       float64 // standard deviation of the counted noise, integer units
 	local       float64 // sigma_e
+	sent        int     // numbers sent of an update: k, or d without compression
 	extra       extraNoise
 }
 
@@ -130,7 +136,7 @@ func New(l Literal) (Params, error) {
 	if err := l.validate(); err != nil {
 		return Params{}, err
 	}
-	p := Params{literal: l, clip: l.ClippingNorm}
+	p := Params{literal: l, clip: l.ClippingNorm, sent: l.sent()}
 	if err := p.derive(); err != nil {
 		return Params{}, err
 	}
@@ -159,6 +165,13 @@ func withDefaults(l Literal) Literal {
 		l.ClippingNorm = norm
 	}
 	l.Adaptive = l.Adaptive.withDefaults(&l)
+	if l.Compression != nil {
+		c := *l.Compression
+		if c.Values == 0 {
+			c.Values = l.Values
+		}
+		l.Compression = &c
+	}
 	return l
 }
 
@@ -183,6 +196,7 @@ func (l *Literal) validate() error {
 		between("MaxBatchSize", l.MaxBatchSize, l.MinBatchSize, maxBatch),
 		positive("Kappa", l.Kappa, math.SmallestNonzeroFloat64, 1),
 		positive("KappaInf", l.KappaInf, math.SmallestNonzeroFloat64, 1),
+		l.validateCompression(),
 		l.validateHonest(),
 		l.validateMechanism(),
 		l.validateGroups(),
@@ -194,6 +208,28 @@ func (l *Literal) validate() error {
 		}
 	}
 	return nil
+}
+
+func (l *Literal) validateCompression() error {
+	c := l.Compression
+	if c == nil {
+		return nil
+	}
+	if c.Values != l.Values {
+		return fmt.Errorf("%w: Compression.Values is %d, want 0 or Values = %d", ErrParams, c.Values, l.Values)
+	}
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("%w: Compression: %w", ErrParams, err)
+	}
+	return nil
+}
+
+// sent is how many numbers a valid literal sends of an update.
+func (l *Literal) sent() int {
+	if l.Compression == nil {
+		return l.Values
+	}
+	return l.Compression.Sent()
 }
 
 func (l *Literal) validateHonest() error {
@@ -214,8 +250,11 @@ func (l *Literal) validateMechanism() error {
 	if l.TrustModel != Local {
 		return fmt.Errorf("%w: Mechanism is %s, which needs TrustModel local", ErrParams, l.Mechanism)
 	}
-	if l.Values > maxNoisyDim {
-		return fmt.Errorf("%w: Values is %d, want at most %d with Mechanism %s", ErrParams, l.Values, maxNoisyDim, l.Mechanism)
+	if sent := l.sent(); sent > maxNoisyDim {
+		if l.Compression != nil {
+			return fmt.Errorf("%w: Compression sends %d values, want at most %d with Mechanism %s", ErrParams, sent, maxNoisyDim, l.Mechanism)
+		}
+		return fmt.Errorf("%w: Values is %d, want at most %d with Mechanism %s", ErrParams, sent, maxNoisyDim, l.Mechanism)
 	}
 	return nil
 }

@@ -135,13 +135,13 @@ func (p *Params) indicatorCapacity(n float64) float64 {
 	return float64(n*float64(p.indicator)) + float64(tail*math.Sqrt(n)*p.local)
 }
 
-// EncodedValues is the number of integers in a report: d, or d + 1 with adaptive
+// EncodedValues is the number of integers in a report: [Params.Sent], and one more with adaptive
 // clipping.
 func (p Params) EncodedValues() int {
 	if p.indicator > 0 {
-		return p.literal.Values + 1
+		return p.sent + 1
 	}
-	return p.literal.Values
+	return p.sent
 }
 
 // Indicator is B, the magnitude of the indicator of adaptive clipping in integer

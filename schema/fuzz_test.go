@@ -55,7 +55,9 @@ func fuzzObject(f *testing.F, names ...string) {
 	fuzz(f, decode, seeds...)
 }
 
-func FuzzDecodeTask(f *testing.F)     { fuzzObject(f, "task", "task-renewed", "task-adaptive") }
+func FuzzDecodeTask(f *testing.F) {
+	fuzzObject(f, "task", "task-renewed", "task-adaptive", "task-compressed")
+}
 func FuzzDecodeRoundKey(f *testing.F) { fuzzObject(f, "round-key") }
 func FuzzDecodeDescriptor(f *testing.F) {
 	fuzzObject(f, "descriptor", "descriptor-adaptive", "descriptor-regions")

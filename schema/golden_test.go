@@ -47,7 +47,7 @@ func labelOf(name string) string {
 	switch name {
 	case "receipt-void", "receipt-adaptive":
 		return "receipt"
-	case "task-adaptive":
+	case "task-adaptive", "task-compressed":
 		return "task"
 	case "descriptor-adaptive", "descriptor-regions":
 		return "descriptor"
@@ -108,7 +108,7 @@ func TestGolden(t *testing.T) {
 
 // TestGoldenLabels works out identities from the bytes alone, as another implementation would.
 func TestGoldenLabels(t *testing.T) {
-	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void", "task-adaptive", "descriptor-adaptive", "receipt-adaptive", "descriptor-regions", "region-sum"} {
+	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void", "task-adaptive", "task-compressed", "descriptor-adaptive", "receipt-adaptive", "descriptor-regions", "region-sum"} {
 		var g golden
 		readGolden(t, name, &g)
 		body, ok := strings.CutPrefix(g.Text, `{"body":`)

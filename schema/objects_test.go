@@ -81,6 +81,13 @@ func testAdaptive() schema.Task {
 	return t
 }
 
+// testCompressed is a task whose rounds send a sketch of every update.
+func testCompressed() schema.Task {
+	t := testTask()
+	t.Compression = &schema.Compression{Kind: "count_sketch", Keep: 6, Rows: 3}
+	return t
+}
+
 // testFollowing is a round of such a task that follows from another.
 func testFollowing(t testing.TB) schema.Descriptor {
 	d := testDescriptor(t)
@@ -325,6 +332,7 @@ func allObjects(t testing.TB) []object {
 		signedObject(t, "task-renewed", testRenewed(t), "owner"),
 		signedObject(t, "handover", testHandover(), "d1"),
 		signedObject(t, "task-adaptive", testAdaptive(), "owner"),
+		signedObject(t, "task-compressed", testCompressed(), "owner"),
 		signedObject(t, "round-key", testRoundKey(), "d0"),
 		signedObject(t, "descriptor", testDescriptor(t), "collector"),
 		signedObject(t, "descriptor-adaptive", testFollowing(t), "collector"),

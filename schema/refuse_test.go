@@ -168,6 +168,35 @@ func TestAdaptiveRanges(t *testing.T) {
 	})
 }
 
+func TestCompressionRanges(t *testing.T) {
+	set := func(kind string, keep, rows, rank int) func(*schema.Task) {
+		return func(x *schema.Task) {
+			*x.Compression = schema.Compression{Kind: kind, Keep: keep, Rows: rows, Rank: rank}
+		}
+	}
+	d, err := testCompressed().Values()
+	must(t, err)
+	refuse(t, "task", testCompressed, []refusal[schema.Task]{
+		{"compression.kind", set("", 6, 0, 0)},
+		{"compression.kind", set("top_k", 6, 0, 0)},
+		{"compression.keep", set("srht", 0, 0, 0)},
+		{"compression.keep", set("random_k", d+1, 0, 0)},
+		{"compression.keep", set("low_rank", 0, 0, 1)},
+		{"compression.rows", set("srht", 6, 1, 0)},
+		{"compression.rows", set("count_sketch", 6, 0, 0)},
+		{"compression.rows", set("count_sketch", 6, 4, 0)},
+		{"compression.rows", set("count_sketch", 6, -1, 0)},
+		{"compression.rank", set("low_rank", 6, 0, 0)},
+		{"compression.rank", set("random_k", 6, 0, 1)},
+		{"compression.rank", set("count_sketch", 6, 3, 1)},
+	})
+	for _, ok := range []func(*schema.Task){set("srht", d, 0, 0), set("random_k", 1, 0, 0), set("low_rank", 6, 0, 2), set("count_sketch", 7, 7, 0)} {
+		x := testCompressed()
+		ok(&x)
+		must(t, x.Validate())
+	}
+}
+
 // TestAbsentIsAbsent: what version 1 had before adaptive clipping has the bytes that it had, and the new fields have no second
 // spelling for "none".
 func TestAbsentIsAbsent(t *testing.T) {
@@ -180,13 +209,15 @@ func TestAbsentIsAbsent(t *testing.T) {
 	}{
 		{"task", "owner", rawJSON(t, testTask()), decodes[schema.Task], `"max_inf":1000`, `,"adaptive":null`},
 		{"task", "owner", rawJSON(t, testTask()), decodes[schema.Task], `"max_inf":1000`, `,"adaptive":{}`},
+		{"task", "owner", rawJSON(t, testTask()), decodes[schema.Task], `"max_inf":1000}`, `,"compression":null`},
+		{"task", "owner", rawJSON(t, testTask()), decodes[schema.Task], `"max_inf":1000}`, `,"compression":{}`},
 		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"clipping_norm":"0"`, `,"clipping_round":"` + zero + `"`},
 		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"clipping_norm":"0"`, `,"clipping_round":""`},
 		{"descriptor", "collector", rawJSON(t, testDescriptor(t)), decodes[schema.Descriptor], `"round_keys":[`, `],"regions":[`},
 		{"receipt", "collector", rawJSON(t, testReceipt()), decodes[schema.Receipt], `"witness_floor":"5600"`, `,"unclipped":null`},
 		{"receipt", "collector", rawJSON(t, testReceipt()), decodes[schema.Receipt], `"witness_floor":"5600"`, `,"unclipped":""`},
 	} {
-		if bytes.Contains(x.body, []byte("adaptive")) || bytes.Contains(x.body, []byte("clipping_round")) || bytes.Contains(x.body, []byte("unclipped")) || bytes.Contains(x.body, []byte("regions")) {
+		if bytes.Contains(x.body, []byte("adaptive")) || bytes.Contains(x.body, []byte("compression")) || bytes.Contains(x.body, []byte("clipping_round")) || bytes.Contains(x.body, []byte("unclipped")) || bytes.Contains(x.body, []byte("regions")) {
 			t.Errorf("%s: %s", x.label, x.body)
 		}
 		must(t, x.decode(forge(x.label, x.signer, x.body)))

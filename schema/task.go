@@ -11,9 +11,11 @@ type Task struct {
 	Version int    `json:"version" yaml:"-"`
 	Name    string `json:"name" yaml:"name"` // 1 to 128 bytes, for people
 	// Scope is the BudgetScope whose budget all tasks with the same scope share.
-	Scope         Scope         `json:"scope" yaml:"scope"`
-	Tensors       []Tensor      `json:"tensors" yaml:"tensors"`
-	Privacy       Privacy       `json:"privacy" yaml:"privacy"`
+	Scope   Scope    `json:"scope" yaml:"scope"`
+	Tensors []Tensor `json:"tensors" yaml:"tensors"`
+	Privacy Privacy  `json:"privacy" yaml:"privacy"`
+	// Compression is present if rounds send less than the values themselves.
+	Compression   *Compression  `json:"compression,omitempty" yaml:"compression,omitempty"`
 	Batch         Batch         `json:"batch" yaml:"batch"`
 	Participation Participation `json:"participation" yaml:"participation"`
 	Committee     Committee     `json:"committee" yaml:"committee"`
@@ -111,7 +113,7 @@ type Ring struct {
 
 // Derived are the integers that the privacy claim rests on.
 type Derived struct {
-	Values      int   `json:"values"`        // d
+	Values      int   `json:"values"`        // d, of the update, whatever is sent of it
 	Sensitivity int64 `json:"sensitivity"`   // D, L2 bound of the encoded update
 	LocalStdDev Real  `json:"local_std_dev"` // sigma_e, the noise of one vehicle
 	HonestMin   int   `json:"honest_min"`    // h_min
@@ -167,7 +169,7 @@ func (t Task) Validate() error {
 	if err := name("task", "name", t.Name); err != nil {
 		return err
 	}
-	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.Privacy.validateAdaptive, t.validateGroups, t.Batch.validate, t.Committee.validate, t.Statistics.validate, t.validateRenewal, t.validateRest} {
+	for _, check := range []func() error{t.Scope.validate, t.validateTensors, t.Privacy.validate, t.Privacy.validateAdaptive, t.validateGroups, t.validateCompression, t.Batch.validate, t.Committee.validate, t.Statistics.validate, t.validateRenewal, t.validateRest} {
 		if err := check(); err != nil {
 			return err
 		}

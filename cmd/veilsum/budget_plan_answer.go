@@ -295,7 +295,7 @@ func batchRows(t schema.Task) []planBatch {
 		rows = append(rows, planBatch{
 			MinBatch: t.Batch.Min, MaxBatch: t.Batch.Max, MaxDishonest: t.Batch.MaxDishonest, HonestMin: p.Privacy.HonestMin(),
 			NoiseStdDev: noise, SNR: p.Privacy.ClippingNorm() / math.Sqrt(float64(p.Privacy.Values())) / noise,
-			Bits: p.Secagg.Bits(), BitsValue: 8 * float64(size) / float64(p.Secagg.Values()), ReportBytes: size,
+			Bits: p.Secagg.Bits(), BitsValue: 8 * float64(size) / float64(bitsOver(p)), ReportBytes: size,
 		})
 	}
 	return rows

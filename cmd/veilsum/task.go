@@ -163,13 +163,17 @@ func (a *app) readTask(path string) (schema.Task, error) {
 	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
 		return t, usage("task file: more than one document")
 	}
-	return t, refuseEmptyAdaptive(raw)
+	return t, refuseEmpty(raw)
 }
 
-// refuseEmptyAdaptive refuses "adaptive:" with nothing behind it, which YAML reads as if it were not there.
-func refuseEmptyAdaptive(raw []byte) error {
+// refuseEmpty refuses "adaptive:" and "compression:" with nothing behind it, which YAML reads as if it were not there.
+func refuseEmpty(raw []byte) error {
 	var told struct {
-		Privacy struct{ Adaptive yaml.Node }
+		Privacy     struct{ Adaptive yaml.Node }
+		Compression yaml.Node
+	}
+	if err := yaml.Unmarshal(raw, &told); err == nil && told.Compression.Tag == "!!null" {
+		return usage("task file: compression is empty: give a kind and keep or ratio, or leave it out")
 	}
 	if err := yaml.Unmarshal(raw, &told); err == nil && told.Privacy.Adaptive.Tag == "!!null" {
 		return usage("task file: privacy.adaptive is empty: write {} for all defaults, or leave it out for a constant clipping norm")

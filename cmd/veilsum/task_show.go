@@ -16,7 +16,8 @@ type planResult struct {
 	Blocks      int                  `json:"blocks"`
 	Bits        int                  `json:"bits"`
 	ReportBytes int64                `json:"bytes_per_report"`
-	BitsValue   float64              `json:"bits_per_value"`
+	BitsValue   float64              `json:"bits_per_value"` // of the model
+	ErrorFactor float64              `json:"compression_error_factor,omitempty"`
 	Capacity    float64              `json:"required_half_modulus"`
 	Round       accountant.Guarantee `json:"guarantee_one_round"`
 	Rounds      int64                `json:"rounds_within_budget"`
@@ -48,9 +49,24 @@ func newPlanResult(p *pipeline.Plan, id schema.TaskID) (*planResult, error) {
 	size := reportBytes(p)
 	return &planResult{
 		TaskID: id, Task: p.Task, Blocks: p.Secagg.Blocks(), Bits: p.Secagg.Bits(), ReportBytes: size,
-		BitsValue: 8 * float64(size) / float64(p.Secagg.Values()), Capacity: p.Privacy.RequiredHalfModulus(p.Secagg.N()),
+		BitsValue: 8 * float64(size) / float64(bitsOver(p)), Capacity: p.Privacy.RequiredHalfModulus(p.Secagg.N()), ErrorFactor: errorFactor(p),
 		Round: g, Rounds: rounds, Warnings: warnings,
 	}, nil
+}
+
+// bitsOver is what bits a value are counted over: the model's values if they are compressed, else what a report holds.
+func bitsOver(p *pipeline.Plan) int {
+	if p.Privacy.Compression() != nil {
+		return p.Privacy.Values()
+	}
+	return p.Secagg.Values()
+}
+
+func errorFactor(p *pipeline.Plan) float64 {
+	if c := p.Privacy.Compression(); c != nil {
+		return c.ErrorFactor()
+	}
+	return 0
 }
 
 // reportBytes is what one vehicle sends: header object and pieces.
@@ -95,6 +111,9 @@ func (r *planResult) Text() string {
 	}
 	if s := t.Statistics; s != nil {
 		line("asks", "%s of each vehicle: \"veilsum stats show\" tells which", many(len(s.Queries), "question"))
+	}
+	if c := t.Compression; c != nil {
+		line("compression", "%s sends %d numbers of %d; it adds %.4g times the square of the mean's norm to the error", c.Kind, c.Keep, t.Derived.Values, r.ErrorFactor)
 	}
 	line("noise", "noise multiplier %g; each vehicle adds standard deviation %.4g, counted for %d honest ones", float64(t.Privacy.NoiseMultiplier), float64(t.Derived.LocalStdDev), t.Derived.HonestMin)
 	line("modulus", "Q = %d (%d bits), N = %d; half of it must hold %.4g", t.Ring.Q, r.Bits, t.Ring.N, r.Capacity)

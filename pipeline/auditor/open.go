@@ -130,6 +130,12 @@ func (r *roundAudit) utility(mean []float64) error {
 	}
 	noise := enc.NoiseStdDev(r.receipt.Reports)
 	r.out.NoiseStdDev, r.out.MeanRMS = noise, math.Sqrt(square)
+	if r.Privacy.Compression() != nil { // the square holds the error of the map too
+		signal := r.Privacy.SignalNorm(mean, r.receipt.Reports)
+		r.out.CompressionRMSE = r.Privacy.CompressionRMSE(signal)
+		r.out.SNR = signal / math.Sqrt(float64(len(mean))) / math.Hypot(noise, r.out.CompressionRMSE)
+		return nil
+	}
 	if signal := square - noise*noise; signal > 0 {
 		r.out.SNR = math.Sqrt(signal) / noise
 	}

@@ -104,6 +104,8 @@ type Round struct {
 	NoiseStdDev float64 `json:"noise_std_dev"`
 	MeanRMS     float64 `json:"mean_rms"`
 	SNR         float64 `json:"signal_to_noise"`
+	// CompressionRMSE estimates the error in one value that compression adds; SNR counts it as noise.
+	CompressionRMSE float64 `json:"compression_rmse,omitempty"`
 	// ClippingNorm is the round's C. Follows names the round that it was recomputed from, Unclipped is the opened
 	// noisy fraction of updates within it; only with adaptive clipping.
 	ClippingNorm schema.Real  `json:"clipping_norm"`

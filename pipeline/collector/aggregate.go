@@ -74,6 +74,11 @@ func Metadata(r *pipeline.Round, o Opened, reports int, index int64) (map[string
 		arrowipc.MetaLedgerIndex:      strconv.FormatInt(index, 10),
 		arrowipc.MetaDescriptorSHA256: r.ID.String(), arrowipc.MetaProducer: "veilsum",
 	}
+	if c := r.Privacy.Compression(); c != nil {
+		meta[arrowipc.MetaCompression], meta[arrowipc.MetaCompressionKeep] = string(c.Kind), strconv.Itoa(r.Privacy.Sent())
+		meta[arrowipc.MetaCompressionErrorFactor] = real(c.ErrorFactor())
+		meta[arrowipc.MetaCompressionRMSE] = real(r.Privacy.CompressionRMSE(r.Privacy.SignalNorm(o.Mean, reports)))
+	}
 	if o.Unclipped != nil {
 		meta[arrowipc.MetaUnclipped] = real(float64(*o.Unclipped))
 	}

@@ -14,8 +14,14 @@ var ErrCanary = errors.New("fleetsim: no such canary")
 // orthogonal over any four rounds in a row.
 const canaryGroups = 4
 
-// Canaries returns how many canaries can be planted: numbers 0 to Canaries-1.
-func (f *Fleet) Canaries() int { return canaryGroups * (f.data.Width + 1) }
+// Canaries returns how many canaries can be planted: numbers 0 to Canaries-1. A model with a hidden
+// layer has no directions that training leaves alone, so there are none.
+func (f *Fleet) Canaries() int {
+	if f.config.Hidden > 0 {
+		return 0
+	}
+	return canaryGroups * (f.data.Width + 1)
+}
 
 // Canary returns the update of a planted canary in a round, counted from 0:
 // as long as the clipping norm, and the same for every class on one feature.

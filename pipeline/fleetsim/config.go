@@ -14,6 +14,8 @@ type Config struct {
 	// Vehicles, if not 0, replaces Slices: the sources (owners, recordings) are cut
 	// into this many vehicles in all, or fewer where the rows run out.
 	Vehicles int
+	// Hidden is the width of the model's hidden layer; 0 makes it softmax regression.
+	Hidden int
 	// Rounds is the number of rounds, at least 1. Each vehicle may take part in all.
 	Rounds int
 	// LocalSteps is the number of full-batch gradient steps a vehicle makes, at least
@@ -74,6 +76,7 @@ func (c Config) validate() error {
 	}{
 		{"Slices", c.Vehicles != 0 || c.Slices >= 1 && c.Slices <= 1<<20},
 		{"Vehicles", c.Vehicles >= 0 && c.Vehicles <= 1<<20},
+		{"Hidden", c.Hidden >= 0 && c.Hidden <= 1<<16},
 		{"Rounds", c.Rounds >= 1 && c.Rounds <= 1<<20},
 		{"LocalSteps", c.LocalSteps >= 1 && c.LocalSteps <= 1<<20},
 		{"LocalRate", positive(c.LocalRate)},

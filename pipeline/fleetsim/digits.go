@@ -24,7 +24,12 @@ type DigitRows struct {
 // vehicle, without looking at any other), and the last fifth of the rows is held
 // out. It returns [ErrData] when the columns disagree or a
 // value is out of range.
-func Digits(rows DigitRows) (*Dataset, error) {
+func Digits(rows DigitRows) (*Dataset, error) { return digitData(rows, true) }
+
+// WholeDigits is [Digits] with all 28 by 28 pixels.
+func WholeDigits(rows DigitRows) (*Dataset, error) { return digitData(rows, false) }
+
+func digitData(rows DigitRows, pooled bool) (*Dataset, error) {
 	n := len(rows.Labels)
 	if len(rows.Pixels) != n*digitSide*digitSide {
 		return nil, fmt.Errorf("%w: %d pixels for %d digits", ErrData, len(rows.Pixels), n)
@@ -33,11 +38,19 @@ func Digits(rows DigitRows) (*Dataset, error) {
 		return nil, fmt.Errorf("%w: a pixel is outside 0 to 255", ErrData)
 	}
 	data := &Dataset{
-		Features: make([]float32, 0, n*digitPooled*digitPooled), Width: digitPooled * digitPooled,
+		Width:  digitSide * digitSide,
 		Labels: make([]int, n), Classes: digitClasses, Test: make([]bool, n),
 	}
+	if pooled {
+		data.Width = digitPooled * digitPooled
+	}
 	for i := range n {
-		data.Features = appendPooled(data.Features, rows.Pixels[i*digitSide*digitSide:])
+		image := rows.Pixels[i*digitSide*digitSide:][:digitSide*digitSide]
+		if pooled {
+			data.Features = appendPooled(data.Features, image)
+		} else {
+			data.Features = appendWhole(data.Features, image)
+		}
 		data.Labels[i] = int(rows.Labels[i])
 		data.Test[i] = i >= n*4/5
 	}
@@ -52,6 +65,14 @@ func appendPooled(out []float32, pixels []int64) []float32 {
 			sum := pixels[at] + pixels[at+1] + pixels[at+digitSide] + pixels[at+digitSide+1]
 			out = append(out, float32(sum)/(4*255))
 		}
+	}
+	return out
+}
+
+// appendWhole appends every pixel of the image, 0 to 1.
+func appendWhole(out []float32, pixels []int64) []float32 {
+	for _, p := range pixels {
+		out = append(out, float32(p)/255)
 	}
 	return out
 }

@@ -62,11 +62,27 @@ func (f *Fleet) LocalStdDev() float64 {
 	return f.config.NoiseMultiplier() * f.config.ClippingNorm / math.Sqrt(honest)
 }
 
-// Dimension returns the number of model values: Classes*(Width+1).
-func (f *Fleet) Dimension() int { return f.data.Classes * (f.data.Width + 1) }
+// Dimension returns the number of model values: Classes*(Width+1) without a hidden layer.
+func (f *Fleet) Dimension() int {
+	if f.config.Hidden > 0 {
+		return f.mlp().dimension()
+	}
+	return f.data.Classes * (f.data.Width + 1)
+}
 
-// Shape returns the model's tensor: Classes rows of Width weights and one bias.
-func (f *Fleet) Shape() []int { return []int{f.data.Classes, f.data.Width + 1} }
+// Shapes returns the model's tensors. Without a hidden layer that is one: Classes rows of Width weights
+// and one bias. Else hidden kernel (Width by Hidden), hidden bias, output kernel (Hidden by Classes) and output bias.
+func (f *Fleet) Shapes() [][]int {
+	if f.config.Hidden > 0 {
+		return f.mlp().shapes()
+	}
+	return [][]int{{f.data.Classes, f.data.Width + 1}}
+}
+
+// Shape returns the first of Shapes: the whole model without a hidden layer.
+func (f *Fleet) Shape() []int { return f.Shapes()[0] }
+
+func (f *Fleet) mlp() mlp { return mlp{f.data.Width, f.config.Hidden, f.data.Classes} }
 
 // RowsOf returns how many rows a vehicle holds, 0 for a vehicle outside the fleet.
 func (f *Fleet) RowsOf(vehicle int) int {
@@ -80,7 +96,7 @@ func (f *Fleet) RowsOf(vehicle int) int {
 func (f *Fleet) TestRows() int { return len(f.test) }
 
 // LocalUpdate returns what a vehicle adds to the model: its weights after LocalSteps
-// full-batch gradient steps of softmax regression on its own rows, minus global.
+// full-batch gradient steps on its own rows, minus global.
 // Unclipped; deterministic. It returns [ErrVehicle] or [ErrDimension].
 func (f *Fleet) LocalUpdate(global []float32, vehicle int) ([]float32, error) {
 	if vehicle < 0 || vehicle >= f.Vehicles() {
@@ -88,6 +104,9 @@ func (f *Fleet) LocalUpdate(global []float32, vehicle int) ([]float32, error) {
 	}
 	if len(global) != f.Dimension() {
 		return nil, fmt.Errorf("%w: model has %d values, not %d", ErrDimension, f.Dimension(), len(global))
+	}
+	if f.config.Hidden > 0 {
+		return f.mlp().update(global, f.data, f.vehicles[vehicle], f.config.LocalSteps, f.config.LocalRate), nil
 	}
 	m := softmax{width: f.data.Width, classes: f.data.Classes, weights: append([]float32(nil), global...)}
 	for range f.config.LocalSteps {

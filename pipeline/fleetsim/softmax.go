@@ -43,10 +43,15 @@ func (m *softmax) scores(out []float64, x []float32) {
 	}
 }
 
-// probabilities writes the softmax of the scores; the largest score is subtracted
-// first, so the exponentials cannot overflow.
+// probabilities writes the softmax of the scores.
 func (m *softmax) probabilities(out []float64, x []float32) {
 	m.scores(out, x)
+	normalize(out)
+}
+
+// normalize turns scores into their softmax; the largest score is subtracted
+// first, so the exponentials cannot overflow.
+func normalize(out []float64) {
 	top, total := math.Inf(-1), 0.0
 	for _, score := range out {
 		top = max(top, score)
@@ -65,15 +70,20 @@ func (m *softmax) accuracy(data *Dataset, rows []int) float64 {
 	scores, right := make([]float64, m.classes), 0
 	for _, r := range rows {
 		m.scores(scores, data.row(r))
-		best := 0
-		for class := range scores {
-			if scores[class] > scores[best] {
-				best = class
-			}
-		}
-		if best == data.Labels[r] {
+		if largest(scores) == data.Labels[r] {
 			right++
 		}
 	}
 	return float64(right) / float64(len(rows))
+}
+
+// largest returns the index of the largest score, the first of equal ones.
+func largest(scores []float64) int {
+	best := 0
+	for class := range scores {
+		if scores[class] > scores[best] {
+			best = class
+		}
+	}
+	return best
 }

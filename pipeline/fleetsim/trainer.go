@@ -13,9 +13,13 @@ type Trainer struct {
 	velocity []float64
 }
 
-// Trainer returns a new run that starts from the zero model.
+// Trainer returns a new run. It starts from the zero model, with a hidden layer from a random one that is always the same.
 func (f *Fleet) Trainer() *Trainer {
-	return &Trainer{fleet: f, global: make([]float32, f.Dimension()), velocity: make([]float64, f.Dimension())}
+	t := &Trainer{fleet: f, global: make([]float32, f.Dimension()), velocity: make([]float64, f.Dimension())}
+	if f.config.Hidden > 0 {
+		t.global = f.mlp().start()
+	}
+	return t
 }
 
 // Model returns a copy of the current model, Dimension values.
@@ -43,6 +47,9 @@ func (t *Trainer) Apply(mean []float64) error {
 // Accuracy returns the share of test rows the current model gets right, 0 to 1. Test
 // rows belong to no vehicle, so the figure spends nothing of the vehicles' budget.
 func (t *Trainer) Accuracy() float64 {
+	if f := t.fleet; f.config.Hidden > 0 {
+		return f.mlp().accuracy(t.global, f.data, f.test)
+	}
 	m := softmax{width: t.fleet.data.Width, classes: t.fleet.data.Classes, weights: t.global}
 	return m.accuracy(t.fleet.data, t.fleet.test)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
 )
 
 // ErrSpec reports a map that does not exist. The message names field, value and range.
@@ -147,6 +148,34 @@ func KeepFor(d int, stdDev, meanNorm, tolerance float64) int {
 		return d
 	}
 	return min(d, int(k))
+}
+
+// Fit returns s with the most numbers that are at most `most`: it sets Keep, or the Rank of [LowRank].
+// The error wraps [ErrSpec] if there is no such map.
+func Fit(s Spec, most int) (Spec, error) {
+	if s.Kind != LowRank {
+		s.Keep = min(most, s.Values) / s.rows() * s.rows()
+		return s, s.Validate()
+	}
+	s.Keep, s.Rank = 0, 1
+	if err := s.Validate(); err != nil {
+		return s, err
+	}
+	if least := s.Sent(); least > most {
+		return s, fmt.Errorf("%w: Rank 1 sends %d numbers, more than %d", ErrSpec, least, most)
+	}
+	longest := 1
+	for _, f := range s.folds() {
+		longest = max(longest, f.length)
+	}
+	// What is sent grows with the rank; the first rank that sends too much ends the search.
+	s.Rank = sort.Search(longest, func(i int) bool {
+		next := s
+		next.Rank = i + 2
+		return next.Sent() > most
+	}) + 1
+	s.Rank = min(s.Rank, longest)
+	return s, nil
 }
 
 // fold is one tensor as `vectors` vectors of `length` values, of which a map keeps `keep`.

@@ -66,8 +66,8 @@ func (c CanaryRound) Play(ctx context.Context) ([]float64, error) {
 
 func (c CanaryRound) prepare() (*privacy.Encoder, *sampler.Gaussian, error) {
 	l, n := c.Params.Literal(), len(c.Included)
-	if l.Mechanism != privacy.DiscreteGaussian || l.Adaptive != nil || n < max(l.MinBatchSize, 1) || n > l.MaxBatchSize || n > l.Values {
-		return nil, nil, fmt.Errorf("privacybench: %s with %d canaries on %d values, want discrete_gaussian with %d to %d on as many values", l.Mechanism, n, l.Values, l.MinBatchSize, l.MaxBatchSize)
+	if l.Mechanism != privacy.DiscreteGaussian || l.Adaptive != nil || l.Compression != nil || n < max(l.MinBatchSize, 1) || n > l.MaxBatchSize || n > l.Values {
+		return nil, nil, fmt.Errorf("privacybench: %s with %d canaries on %d values, want discrete_gaussian, nothing adaptive or compressed, with %d to %d on as many values", l.Mechanism, n, l.Values, l.MinBatchSize, l.MaxBatchSize)
 	}
 	var roundID [32]byte
 	if _, err := rand.Read(roundID[:]); err != nil {

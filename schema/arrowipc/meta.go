@@ -36,6 +36,15 @@ const (
 	MetaClippingNorm = "veilsum.clipping_norm"
 	// MetaUnclipped is the noisy fraction of updates within it; only with adaptive clipping.
 	MetaUnclipped = "veilsum.unclipped"
+	// MetaCompression is the kind of map whose numbers the vehicles sent instead of values; this and the
+	// three below only with compression. MetaNoiseStdDev is then a root mean square over the values.
+	MetaCompression = "veilsum.compression"
+	// MetaCompressionKeep is how many numbers a vehicle sent.
+	MetaCompressionKeep = "veilsum.compression_keep"
+	// MetaCompressionErrorFactor is v: compression adds an error of v times the square of the mean's norm, in expectation.
+	MetaCompressionErrorFactor = "veilsum.compression_error_factor"
+	// MetaCompressionRMSE is that error as a root mean square a value, at the norm that the mean seems to have below its noise.
+	MetaCompressionRMSE = "veilsum.compression_rmse"
 	// MetaReportCount is the number of reports in the sum.
 	MetaReportCount = "veilsum.report_count"
 	// MetaReduction tells "sum" or "mean".
