@@ -30,6 +30,7 @@ func TestFormatFields(t *testing.T) {
 		"## 9. Reservation": schema.Reservation{}, "### 9.1 Event": schema.Event{}, "## 10. Vote": schema.Vote{},
 		"### 3.9 `renewal`": schema.Renewal{}, "### 3.10 `statistics`": schema.Statistics{}, "\nA query; what": schema.Query{}, "### 10.1 Handover": schema.Handover{},
 		"## 11. Answer": schema.Answer{}, "## 12. Receipt": schema.Receipt{},
+		"### 12.1 Release": schema.Release{}, "\nA delta": schema.Delta{}, "\nA round": schema.ReleaseRound{}, "\n`spent`": schema.Spent{},
 	} {
 		_, rest, ok := strings.Cut(text, section)
 		if !ok {

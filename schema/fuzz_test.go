@@ -56,12 +56,13 @@ func fuzzObject(f *testing.F, names ...string) {
 }
 
 func FuzzDecodeTask(f *testing.F) {
-	fuzzObject(f, "task", "task-renewed", "task-adaptive", "task-compressed")
+	fuzzObject(f, "task", "task-renewed", "task-adaptive", "task-compressed", "task-released")
 }
 func FuzzDecodeRoundKey(f *testing.F) { fuzzObject(f, "round-key") }
 func FuzzDecodeDescriptor(f *testing.F) {
-	fuzzObject(f, "descriptor", "descriptor-adaptive", "descriptor-regions")
+	fuzzObject(f, "descriptor", "descriptor-adaptive", "descriptor-bound", "descriptor-regions")
 }
+func FuzzDecodeRelease(f *testing.F)     { fuzzObject(f, "release", "release-first") }
 func FuzzDecodeCheck(f *testing.F)       { fuzzObject(f, "check") }
 func FuzzDecodeRegionSum(f *testing.F)   { fuzzObject(f, "region-sum") }
 func FuzzDecodeManifest(f *testing.F)    { fuzzObject(f, "manifest") }

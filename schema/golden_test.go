@@ -47,9 +47,11 @@ func labelOf(name string) string {
 	switch name {
 	case "receipt-void", "receipt-adaptive":
 		return "receipt"
-	case "task-adaptive", "task-compressed":
+	case "release-first":
+		return "release"
+	case "task-adaptive", "task-compressed", "task-released":
 		return "task"
-	case "descriptor-adaptive", "descriptor-regions":
+	case "descriptor-adaptive", "descriptor-bound", "descriptor-regions":
 		return "descriptor"
 	case "report":
 		return "header" // its identity is the header's

@@ -138,6 +138,41 @@ func testRegionSum() schema.RegionSum {
 	}
 }
 
+// testFirstRelease has no release before it, and testRelease a delta and two rounds.
+func testFirstRelease() schema.Release {
+	return schema.Release{
+		Version: 1, TaskID: schema.TaskID{Digest: digest("task")}, Serial: 1, Model: digest("model 0"), Size: 4096, Rounds: []schema.ReleaseRound{},
+		Spent: schema.Spent{Epsilon: 0, Delta: 1e-5, Relation: "zero_out", Unit: "vehicle", Entries: 1, Root: digest("root 0")},
+	}
+}
+
+func testRelease() schema.Release {
+	r := testFirstRelease()
+	r.Serial, r.Previous, r.Model, r.Note = 2, digest("release 1"), digest("model"), "mean of two lanes, learning rate 1"
+	r.Deltas = []schema.Delta{{Base: digest("model 0"), Hash: digest("delta"), Size: 512}, {Base: digest("model -1"), Hash: digest("delta 2"), Size: 640}}
+	slices.SortFunc(r.Deltas, func(a, b schema.Delta) int { return bytes.Compare(a.Base[:], b.Base[:]) })
+	for lane := range uint32(2) {
+		name := fmt.Sprint("round ", lane)
+		r.Rounds = append(r.Rounds, schema.ReleaseRound{Epoch: 12, Lane: lane, RoundID: schema.RoundID{Digest: digest(name)}, Receipt: digest("receipt of " + name)})
+	}
+	r.Spent.Epsilon, r.Spent.Entries, r.Spent.Root = 2.5, 5, digest("root")
+	return r
+}
+
+// testReleased is a task with a release key of its own, testBound a descriptor that names a release and
+// takes older models for less.
+func testReleased() schema.Task {
+	t := testTask()
+	t.Releaser = testPublic("releaser")
+	return t
+}
+
+func testBound(t testing.TB) schema.Descriptor {
+	d := testDescriptor(t)
+	d.Release, d.Staleness = &schema.ReleaseRef{Serial: 2, ID: digest("release 2")}, schema.StalenessInverseSqrt
+	return d
+}
+
 func reports(names ...string) []schema.ReportID {
 	ids := make([]schema.ReportID, len(names))
 	for i, n := range names {
@@ -337,6 +372,10 @@ func allObjects(t testing.TB) []object {
 		signedObject(t, "descriptor", testDescriptor(t), "collector"),
 		signedObject(t, "descriptor-adaptive", testFollowing(t), "collector"),
 		signedObject(t, "descriptor-regions", testRegional(t), "collector"),
+		signedObject(t, "task-released", testReleased(), "owner"),
+		signedObject(t, "descriptor-bound", testBound(t), "collector"),
+		signedObject(t, "release", testRelease(), "releaser"),
+		signedObject(t, "release-first", testFirstRelease(), "releaser"),
 		signedObject(t, "check", testCheck(), "d3"),
 		signedObject(t, "region-sum", testRegionSum(), "north"),
 		signedObject(t, "manifest", testManifest(), "collector"),

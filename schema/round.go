@@ -1,5 +1,10 @@
 package schema
 
+import (
+	"fmt"
+	"math"
+)
+
 // RoundKey is one decryptor's HPKE public key for one (task, epoch, lane),
 // signed by the decryptor. Coin is H(coin), the commitment to a random value
 // that a later protocol step reveals.
@@ -62,7 +67,12 @@ type Descriptor struct {
 	Deadline  int64 `json:"deadline"`
 	KeyExpiry int64 `json:"key_expiry"`
 	// Snapshot is the root of the enrollment snapshot.
-	Snapshot  Digest             `json:"snapshot"`
+	Snapshot Digest `json:"snapshot"`
+	// Release is the release whose model this is; absent if it is none.
+	Release *ReleaseRef `json:"release,omitempty"`
+	// Staleness says by how much an update that starts from an older model counts less, before it is clipped:
+	// [StalenessInverseSqrt], or absent: not at all.
+	Staleness string             `json:"staleness,omitempty"`
 	RoundKeys []Signed[RoundKey] `json:"round_keys"` // in the order of the decryptors
 	// Regions are sorted by name; absent if all vehicles report to the round's own store.
 	Regions []Region `json:"regions,omitempty"`
@@ -85,13 +95,32 @@ func (d Descriptor) validate() error {
 		return field("descriptor", "clipping_round", d.ClippingRound.Short(), "none without a clipping_norm")
 	case d.Deadline < 0 || d.KeyExpiry < d.Deadline || d.KeyExpiry > maxTime:
 		return field("descriptor", "deadline, key_expiry", [2]int64{d.Deadline, d.KeyExpiry}, "0 <= deadline <= key_expiry, up to the year 9999")
+	case d.Staleness != "" && d.Staleness != StalenessInverseSqrt:
+		return field("descriptor", "staleness", fmt.Sprintf("%.20q", d.Staleness), `"inverse_sqrt" or none`)
 	case len(d.RoundKeys) < 2 || len(d.RoundKeys) > MaxCommittee:
 		return field("descriptor", "round_keys", len(d.RoundKeys), "2 to 16 keys")
 	}
 	if err := checkRegions(d.Regions, d.KeyExpiry); err != nil {
 		return err
 	}
+	if err := d.Release.validate("descriptor"); err != nil {
+		return err
+	}
 	return present("descriptor", named{"task_id", d.TaskID.Digest}, named{"snapshot", d.Snapshot})
+}
+
+// StalenessInverseSqrt weights an update by 1/sqrt(1+s), where s is how many epochs its model is
+// older than the round (Nguyen et al. 2022, FedBuff).
+const StalenessInverseSqrt = "inverse_sqrt"
+
+// StalenessWeight returns the factor in (0,1] of an update that starts from the model of an epoch up to the round's own;
+// that of a later one counts as the round's. It is applied before clipping, so the
+// sensitivity does not depend on it.
+func (d Descriptor) StalenessWeight(model uint64) float64 {
+	if d.Staleness != StalenessInverseSqrt || model >= d.Epoch {
+		return 1
+	}
+	return 1 / math.Sqrt(1+float64(d.Epoch-model))
 }
 
 // NewRoundID returns the identity of a descriptor.

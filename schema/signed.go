@@ -19,7 +19,7 @@ const MaxObject = 128 << 20
 // bytesPerComma is a lower bound for the canonical bytes that come with each
 // comma, by which [scan] bounds what a decoder may allocate.
 type Object interface {
-	Task | RoundKey | Descriptor | Check | Manifest | Reservation | Vote | Answer | Receipt | Handover | RegionSum
+	Task | RoundKey | Descriptor | Check | Manifest | Reservation | Vote | Answer | Receipt | Handover | RegionSum | Release
 	label() string
 	maxBytes() int
 	bytesPerComma() int
