@@ -39,6 +39,19 @@ func ModelKey(id schema.TaskID, hash schema.Digest) string {
 	return "tasks/" + id.String() + "/models/" + hash.String()
 }
 
+// ReleasesPrefix is the folder of a task's releases.
+func ReleasesPrefix(id schema.TaskID) string { return "tasks/" + id.String() + "/releases/" }
+
+// ReleaseKey is where the release of a serial number lies.
+func ReleaseKey(id schema.TaskID, serial uint64) string {
+	return fmt.Sprintf("%s%012d.json", ReleasesPrefix(id), serial)
+}
+
+// DeltaKey is where a delta between two models lies.
+func DeltaKey(id schema.TaskID, hash schema.Digest) string {
+	return "tasks/" + id.String() + "/deltas/" + hash.String()
+}
+
 // RoundKeysPrefix is the folder of decryptor k's round keys.
 func RoundKeysPrefix(id schema.TaskID, k int) string {
 	return fmt.Sprintf("tasks/%s/keys/%d/", id, k)

@@ -32,7 +32,7 @@ func TestNames(t *testing.T) {
 		n := pipeline.RoundName{Task: schema.TaskID{Digest: digest(rt, "task")}, Epoch: rapid.Uint64Range(0, 999_999_999_998).Draw(rt, "epoch"), Lane: rapid.Uint32Range(0, 4095).Draw(rt, "lane")}
 		d := digest(rt, "hash")
 		keys := []string{
-			pipeline.TaskKey(n.Task), pipeline.ModelKey(n.Task, d), pipeline.RoundKeyKey(n, 3), pipeline.SnapshotKey(d), pipeline.DescriptorKey(n),
+			pipeline.TaskKey(n.Task), pipeline.ModelKey(n.Task, d), pipeline.ReleaseKey(n.Task, n.Epoch), pipeline.DeltaKey(n.Task, d), pipeline.RoundKeyKey(n, 3), pipeline.SnapshotKey(d), pipeline.DescriptorKey(n),
 			pipeline.HeaderKey(n, schema.ReportID{Digest: d}), pipeline.PieceKey(n, schema.ReportID{Digest: d}, 0), pipeline.PieceKey(n, schema.ReportID{Digest: d}, 12),
 			pipeline.CandidatesKey(n, d), pipeline.CheckKey(n, d, 0), pipeline.CheckKey(n, d, 15), pipeline.ManifestKey(n, schema.ManifestID{Digest: d}),
 			pipeline.ReservationKey(schema.ScopeID{Digest: d}, n, schema.ManifestID{Digest: d}), pipeline.VoteKey(n, 1), pipeline.AnswerKey(n, 1),

@@ -19,6 +19,8 @@ const (
 	KindFormat
 	KindTask
 	KindModel
+	KindRelease
+	KindDelta
 	KindRoundKey
 	KindSnapshot
 	KindReservation
@@ -43,7 +45,7 @@ const (
 )
 
 var kinds = [...]string{
-	"unknown", "format", "task", "model", "round key", "snapshot", "reservation", "handover", "ledger", "descriptor", "header", "piece",
+	"unknown", "format", "task", "model", "release", "delta", "round key", "snapshot", "reservation", "handover", "ledger", "descriptor", "header", "piece",
 	"candidates", "check", "manifest", "vote", "answer", "partial sum", "aggregate", "receipt", "claim", "batch plan", "step record", "probe", "regional sum",
 }
 
@@ -66,6 +68,7 @@ type Object struct {
 	Hash    schema.Digest    // that names the object, or for a check its candidate list, for a handover its committee
 	Index   int              // of the decryptor, the piece, or the vehicle's place
 	Size    int64            // of the ledger, in a handover
+	Serial  uint64           // of a release
 	Ledger  string           // the name within the ledger
 }
 
@@ -122,6 +125,11 @@ func parseTask(task string, p []string) Object {
 		n.Kind = KindTask
 	case p[0] == "models" && len(p) == 2:
 		n.Kind, n.Hash = KindModel, digestOf(p[1])
+	case p[0] == "deltas" && len(p) == 2:
+		n.Kind, n.Hash = KindDelta, digestOf(p[1])
+	case p[0] == "releases" && len(p) == 2:
+		n.Kind = KindRelease
+		n.Serial, _ = strconv.ParseUint(jsonOf(p[1]), 10, 64) // 0 for what is none; the caller compares the spelling
 	case p[0] == "keys" && len(p) == 3:
 		n.Kind, n.Index = KindRoundKey, numberOf(p[1])
 		n.round(jsonOf(p[2]))
@@ -214,6 +222,10 @@ func (n Object) Key() string {
 		return TaskKey(n.Round.Task)
 	case KindModel:
 		return ModelKey(n.Round.Task, n.Hash)
+	case KindRelease:
+		return ReleaseKey(n.Round.Task, n.Serial)
+	case KindDelta:
+		return DeltaKey(n.Round.Task, n.Hash)
 	case KindRoundKey:
 		return RoundKeyKey(n.Round, n.Index)
 	case KindSnapshot:

@@ -21,6 +21,8 @@ func TestParseObject(t *testing.T) {
 		for _, want := range []pipeline.Object{
 			{Kind: pipeline.KindTask, Round: task},
 			{Kind: pipeline.KindModel, Round: task, Hash: d},
+			{Kind: pipeline.KindRelease, Round: task, Serial: n.Epoch},
+			{Kind: pipeline.KindDelta, Round: task, Hash: d},
 			{Kind: pipeline.KindRoundKey, Round: n, Index: i},
 			{Kind: pipeline.KindDescriptor, Round: n},
 			{Kind: pipeline.KindReceipt, Round: n},
@@ -44,6 +46,7 @@ func TestParseObjectRefuses(t *testing.T) {
 		"", "tasks", "tasks/", "/" + piece, piece + "/", piece + "/x", piece + "0/..", strings.Replace(piece, "piece-3", "piece-03", 1), strings.Replace(piece, "piece-3", "piece-+3", 1),
 		strings.Replace(piece, "piece-3", "piece--3", 1), strings.Replace(piece, "/ab/", "/ac/", 1), strings.Replace(piece, "/ab/", "/../", 1), strings.ToUpper(piece),
 		strings.Replace(piece, "000000000007-0", "7-0", 1), strings.Replace(piece, "000000000007-0", "000000000007-00", 1), strings.Replace(piece, "-0/", "-4294967296/", 1),
+		strings.Replace(pipeline.ReleaseKey(n.Task, 7), "000000000007", "7", 1), pipeline.ReleasesPrefix(n.Task), strings.TrimSuffix(pipeline.ReleaseKey(n.Task, 7), ".json"),
 		pipeline.RoundPrefix(n), strings.TrimSuffix(pipeline.RoundKeyKey(n, 1), ".json"),
 	} {
 		if o, ok := pipeline.ParseObject(key); ok {
@@ -57,6 +60,7 @@ func FuzzParseObject(f *testing.F) {
 	n := pipeline.RoundName{Epoch: 7}
 	f.Add(pipeline.TaskKey(n.Task))
 	f.Add(pipeline.RoundKeyKey(n, 1))
+	f.Add(pipeline.ReleaseKey(n.Task, 3))
 	f.Add(pipeline.PieceKey(n, schema.ReportID{}, 3))
 	f.Add(pipeline.CheckKey(n, schema.Digest{1}, 2))
 	f.Add(pipeline.HandoverKey(schema.ScopeID{}, schema.Digest{1}, 5, 1))

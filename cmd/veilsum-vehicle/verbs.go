@@ -44,7 +44,7 @@ func (v *verb) where() *vehicle.Where {
 }
 
 func verbs() []*verb {
-	return []*verb{initVerb(), sealVerb(), uploadVerb(), statusVerb(), versionVerb()}
+	return []*verb{initVerb(), sealVerb(), uploadVerb(), modelVerb(), statusVerb(), versionVerb()}
 }
 
 func initVerb() *verb {
@@ -83,6 +83,19 @@ func uploadVerb() *verb {
 		"  veilsum-vehicle upload --state v7 --store https://gateway:8443 --task $TASK --owner owner.pub", "state")
 	w := v.where()
 	v.do = func(ctx context.Context, p *vehicle.Program) (int, error) { return p.Upload(ctx, *w) }
+	return v
+}
+
+func modelVerb() *verb {
+	v := newVerb("model", "Bring the vehicle's model to the newest release", vehicle.ModelHelp,
+		"  veilsum-vehicle model --state v7 --model model.f32 --epoch 1 --store https://gateway:8443 --task $TASK --owner owner.pub", "state", "model")
+	w, x := v.where(), vehicle.Loading{}
+	v.flags.StringVar(&x.Model, "model", "", "`FILE` that holds the vehicle's model, replaced by the released one")
+	v.flags.Uint64Var(&x.Epoch, "epoch", 0, "`N` of an open round; required with a gateway")
+	v.do = func(ctx context.Context, p *vehicle.Program) (int, error) {
+		v.flags.Visit(func(f *flag.Flag) { x.InRound = x.InRound || f.Name == "epoch" })
+		return p.Model(ctx, *w, x)
+	}
 	return v
 }
 

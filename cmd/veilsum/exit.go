@@ -15,10 +15,12 @@ import (
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/pipeline/decryptor/watch"
+	"github.com/veilsum/veilsum/pipeline/releaser"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/canary"
 	"github.com/veilsum/veilsum/privacy/ledger"
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/schema/delta"
 	"github.com/veilsum/veilsum/storage"
 )
 
@@ -86,6 +88,10 @@ var meanings = []meaning{
 	{decryptor.ErrStale, exitVerify, "open the round with the newest snapshot of \"veilsum fleet list\""},
 	{decryptor.ErrNoKey, exitFailed, "round keys exist from \"committee init --epochs\" until they expire or have answered"},
 	{collector.ErrVoted, exitNotReady, `"veilsum round collect" ends the round once enough decryptors have answered`},
+	{releaser.ErrRounds, exitUsage, `"veilsum model show" lists the releases with their rounds`},
+	{releaser.ErrSize, exitUsage, "is it the right file? a model has the task's values, and room for as many more"},
+	{delta.ErrRound, exitUsage, "--round-bits is for raw float32 models that follow another release; leave it out"},
+	{errNotReleased, exitVerify, "\"veilsum model show\" lists what was released; do not run this file"},
 	{pipeline.ErrUntrusted, exitVerify, "the store holds an object that its signer did not make like this; see which one above"},
 	{schema.ErrSignature, exitVerify, ""},
 	{schema.ErrFormat, exitVerify, ""},

@@ -59,6 +59,8 @@ type openFlags struct {
 	collectorFlags
 	model    string
 	snapshot string
+	release  string
+	stale    string
 	oldest   uint64
 	deadline time.Duration
 	expires  time.Duration
@@ -73,6 +75,8 @@ round that is committed by now; open the epochs of a lane in their order.`,
 		"  veilsum round open --epoch 1 --model model.bin --key collector.pem --store file:./store --task $TASK --owner owner.pub",
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.roundOpen(ctx, f) }))
 	c.Flags().StringVar(&f.model, "model", "", "model file that vehicles start from; empty for none")
+	c.Flags().StringVar(&f.release, "release", "", "serial number of the release whose model vehicles start from, or \"latest\", in place of --model")
+	c.Flags().StringVar(&f.stale, "staleness", "", "\"inverse_sqrt\": an update from a model of s epochs before counts 1/sqrt(1+s); default: all count the same")
 	c.Flags().StringVar(&f.snapshot, "snapshot", "", "root of the enrollment snapshot; default the newest in the store")
 	c.Flags().Uint64Var(&f.oldest, "oldest-model", 0, "earliest epoch whose model is still accepted; default this epoch")
 	c.Flags().DurationVar(&f.deadline, "deadline", time.Hour, "advice to vehicles: report within this time")
@@ -81,6 +85,9 @@ round that is committed by now; open the epochs of a lane in their order.`,
 }
 
 func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
+	if f.stale != "" && f.stale != schema.StalenessInverseSqrt {
+		return usage("--staleness %q: want %q", f.stale, schema.StalenessInverseSqrt)
+	}
 	c, err := f.collector(a)
 	if err != nil {
 		return err
@@ -92,7 +99,10 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 	if err := pipeline.Prepare(ctx, o.store); err != nil {
 		return err
 	}
-	op := collector.Opening{Name: f.name(o.id), OldestModel: f.epoch, Deadline: time.Now().Add(f.deadline)}
+	op := collector.Opening{Name: f.name(o.id), OldestModel: f.epoch, Staleness: f.stale, Deadline: time.Now().Add(f.deadline)}
+	if op.Release, err = releaseOf(ctx, o.store, o.id, f.release); err != nil {
+		return err
+	}
 	if f.oldest > 0 {
 		op.OldestModel = f.oldest
 	}
@@ -194,13 +204,15 @@ func (r openResult) Text() string {
 
 func (a *app) roundCloseCommand() *cobra.Command {
 	f := &collectorFlags{}
-	return f.register(verb("close", "Freeze the list of candidate reports", `Lists the complete reports once and freezes them as the candidates that the
+	var atLeast int
+	c := f.register(verb("close", "Freeze the list of candidate reports", `Lists the complete reports once and freezes them as the candidates that the
 committee checks. Reports that come later miss the round. Exit status 75 while
-there are fewer than min_batch_size.`,
+there are fewer than min_batch_size, or fewer than --at-least: with it a round is a
+buffer that is opened when it is full, while the next one is open already.`,
 		"  veilsum round close --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
 			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
-				id, n, err := c.Close(ctx, o.store, r)
+				id, n, err := c.CloseAt(ctx, o.store, r, atLeast)
 				if err != nil {
 					return err
 				}
@@ -208,6 +220,8 @@ there are fewer than min_batch_size.`,
 				return nil
 			})
 		}))
+	c.Flags().IntVar(&atLeast, "at-least", 0, "close only if so many reports are complete; at most max_batch_size")
+	return c
 }
 
 type closeResult struct {

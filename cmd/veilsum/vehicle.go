@@ -58,7 +58,7 @@ func readVehicle(dir string) (client.Identity, client.Floor, error) {
 }
 
 func (a *app) clientCommand() *cobra.Command {
-	return noun("client", "A vehicle's side of a round", a.clientInitCommand(), a.clientSealCommand(), a.clientUploadCommand(), a.clientStatusCommand())
+	return noun("client", "A vehicle's side of a round", a.clientInitCommand(), a.clientSealCommand(), a.clientUploadCommand(), a.clientModelCommand(), a.clientStatusCommand())
 }
 
 // do runs a vehicle's verb, which gives the exit status of success.
@@ -123,6 +123,21 @@ func (a *app) clientUploadCommand() *cobra.Command {
 		func(ctx context.Context, _ []string) error {
 			return a.do(func(p *vehicle.Program) (int, error) { return p.Upload(ctx, w) })
 		}), &w)
+}
+
+func (a *app) clientModelCommand() *cobra.Command {
+	w, x := vehicle.Where{}, vehicle.Loading{}
+	var c *cobra.Command
+	c = registerWhere(verb("model", "Bring the vehicle's model to the newest release", vehicle.ModelHelp,
+		"  veilsum client model --state vehicles/ID --model model.f32 --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			x.InRound = c.Flags().Changed("epoch")
+			return a.do(func(p *vehicle.Program) (int, error) { return p.Model(ctx, w, x) })
+		}), &w)
+	c.Flags().StringVar(&x.Model, "model", "", "file that holds the vehicle's model, replaced by the released one")
+	c.Flags().Uint64Var(&x.Epoch, "epoch", 0, "epoch of an open round")
+	must(c.MarkFlagRequired("model"))
+	return c
 }
 
 func (a *app) clientStatusCommand() *cobra.Command {

@@ -270,7 +270,7 @@ func (a *auditor) task(id schema.TaskID) error {
 			a.opt.Progress(i+1, len(names))
 		}
 	}
-	return nil
+	return a.releases(p, t)
 }
 
 // loadTask verifies a task; nil without an error is another privacy owner's, which this audit is not about.

@@ -40,6 +40,8 @@ type Task struct {
 	Scope  schema.ScopeID `json:"scope"`
 	Event  schema.Event   `json:"event"` // what every epoch costs, in integer units
 	Rounds []*Round       `json:"rounds"`
+	// Releases are the models that the vehicles got, in their order; absent if there are none.
+	Releases []*Release `json:"releases,omitempty"`
 
 	ClippingNorm  schema.Real          `json:"clipping_norm"` // of all rounds, or of the first with Adaptive
 	Adaptive      *Adaptive            `json:"adaptive,omitempty"`

@@ -45,7 +45,7 @@ func (a *auditor) round(p *pipeline.Plan, n pipeline.RoundName, t *Task, lanes m
 		lanes[n.Lane] = &lane{}
 	}
 	for _, step := range []func() error{
-		ra.clipping, ra.roundKeys, ra.snapshot, ra.model, ra.loadReceipt, ra.candidates, ra.manifests, ra.reservation,
+		ra.clipping, ra.roundKeys, ra.snapshot, ra.model, ra.bound, ra.loadReceipt, ra.candidates, ra.manifests, ra.reservation,
 		ra.votes, func() error { return ra.forward(lanes[n.Lane]) }, ra.loadAnswers, ra.sums, ra.orphans,
 	} {
 		if err := step(); err != nil {

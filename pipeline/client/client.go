@@ -107,6 +107,39 @@ type Update struct {
 	ModelHash schema.Digest
 }
 
+// maxLearned bounds the descriptors that [Client.Learn] reads.
+const maxLearned = 64
+
+// Learn looks for the descriptor that announced a model, among those of the epochs that the round accepts, newest
+// first and at most 64 of them, and remembers it: a vehicle that sealed nothing in the epoch it started from has not
+// seen its descriptor. A model that none of them announced is left to SealRound, which refuses it.
+func (c *Client) Learn(ctx context.Context, s storage.Store, r *pipeline.Round, model schema.Digest) error {
+	h, err := c.history()
+	if err != nil || model == r.Descriptor.ModelHash {
+		return err
+	}
+	if _, err := h.checkModel(r, model); err == nil {
+		return nil
+	}
+	for i := uint64(1); i <= maxLearned && i <= r.Name.Epoch-r.Descriptor.OldestModel; i++ {
+		n := pipeline.RoundName{Task: r.Name.Task, Epoch: r.Name.Epoch - i}
+		n.Lane = schema.LaneOf(n.Task, n.Epoch, c.id.ID, r.Task.Batch.Lanes)
+		old, err := pipeline.LoadDescriptor(ctx, s, r.Plan, n)
+		if errors.Is(err, pipeline.ErrNotReady) {
+			continue // an epoch that was left out
+		}
+		if err != nil {
+			return err
+		}
+		if old.Descriptor.ModelHash == model {
+			_, t := h.of(r)
+			t.Models[n.Epoch] = model
+			return c.save(h)
+		}
+	}
+	return nil
+}
+
 // Seal makes this epoch's report for the vehicle's lane and puts it into the
 // outbox. From then on the participation is counted on the device.
 func (c *Client) Seal(ctx context.Context, s storage.Store, task schema.TaskID, epoch uint64, u Update) (*Sealed, error) {
@@ -122,6 +155,9 @@ func (c *Client) Seal(ctx context.Context, s storage.Store, task schema.TaskID, 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.Learn(ctx, s, r, u.ModelHash); err != nil {
+		return nil, err
+	}
 	return c.SealRound(r, u)
 }
 
@@ -131,10 +167,23 @@ func (c *Client) SealRound(r *pipeline.Round, u Update) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.admit(r, h, u.ModelHash); err != nil {
+	from, err := c.admit(r, h, u.ModelHash)
+	if err != nil {
 		return nil, err
 	}
+	weigh(u.Values, r.Descriptor.StalenessWeight(from))
 	return c.seal(r, h, u.Values)
+}
+
+// weigh scales an update that is late. It is clipped afterwards, so that the round's sensitivity is what it was, and the
+// report does not tell by how much.
+func weigh(values []float32, by float64) {
+	if by == 1 {
+		return
+	}
+	for i, v := range values {
+		values[i] = float32(float64(v) * by)
+	}
 }
 
 func (c *Client) checkFloor(p *pipeline.Plan) error {
@@ -176,8 +225,19 @@ func Answer(p *pipeline.Plan, records []statistics.Record) (Update, error) {
 
 // admit applies the rules of protocol section 1 that only the vehicle can
 // enforce for itself: its floor, epochs that only grow, the participation
-// limits, and a model it has seen announced.
-func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) error {
+// limits, and a model it has seen announced, whose epoch it returns.
+func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) (uint64, error) {
+	for _, check := range []func(*pipeline.Round) error{c.mayReport, h.admit, c.checkRelease} {
+		if err := check(r); err != nil {
+			return 0, err
+		}
+	}
+	h.learnModel(r)
+	return h.checkModel(r, model)
+}
+
+// mayReport checks the round by itself.
+func (c *Client) mayReport(r *pipeline.Round) error {
 	if err := c.checkFloor(r.Plan); err != nil {
 		return err
 	}
@@ -190,11 +250,7 @@ func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) error
 	if now := c.now(); now.Unix() >= r.Descriptor.KeyExpiry {
 		return fmt.Errorf("%w: at %s, and this vehicle's clock shows %s", ErrExpired, stamp(time.Unix(r.Descriptor.KeyExpiry, 0)), stamp(now))
 	}
-	if err := h.admit(r); err != nil {
-		return err
-	}
-	h.learnModel(r)
-	return h.checkModel(r, model)
+	return nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -209,14 +209,19 @@ func (h *history) learnModel(r *pipeline.Round) {
 	t.Models[r.Name.Epoch] = r.Descriptor.ModelHash
 }
 
-func (h *history) checkModel(r *pipeline.Round, model schema.Digest) error {
+// checkModel returns the newest epoch that announced the model.
+func (h *history) checkModel(r *pipeline.Round, model schema.Digest) (epoch uint64, err error) {
 	_, t := h.of(r)
+	found := false
 	for e, m := range t.Models {
 		if m == model && e >= r.Descriptor.OldestModel && e <= r.Name.Epoch {
-			return nil
+			epoch, found = max(epoch, e), true
 		}
 	}
-	return fmt.Errorf("%w: %s; the round announces %s and accepts models since epoch %d", ErrModel, model.Short(), r.Descriptor.ModelHash.Short(), r.Descriptor.OldestModel)
+	if found {
+		return epoch, nil
+	}
+	return 0, fmt.Errorf("%w: %s; the round announces %s and accepts models since epoch %d", ErrModel, model.Short(), r.Descriptor.ModelHash.Short(), r.Descriptor.OldestModel)
 }
 
 func (h *history) count(r *pipeline.Round, id schema.ReportID) {

@@ -54,9 +54,13 @@ type Opening struct {
 	Name        pipeline.RoundName
 	Model       []byte // published for the vehicles; may be empty
 	OldestModel uint64 // earliest epoch whose model is still accepted
-	Snapshot    schema.Digest
-	Deadline    time.Time // advice to vehicles
-	KeyExpiry   time.Time // zero: the earliest expiry of the committee's round keys
+	// Release is the serial number of the release whose model this is; 0 if it is none. Model may then be nil.
+	Release uint64
+	// Staleness is how updates from older models count less: [schema.StalenessInverseSqrt] or "".
+	Staleness string
+	Snapshot  schema.Digest
+	Deadline  time.Time // advice to vehicles
+	KeyExpiry time.Time // zero: the earliest expiry of the committee's round keys
 	// Regions are the round's regions, in any order; nil if all vehicles report to the round's own store.
 	Regions []schema.Region
 }
@@ -68,8 +72,12 @@ func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan,
 	if err := c.authorized(p); err != nil {
 		return nil, err
 	}
+	model, ref, err := o.model(ctx, s, p)
+	if err != nil {
+		return nil, err
+	}
 	if r, err := pipeline.LoadRound(ctx, s, p, o.Name); !errors.Is(err, storage.ErrNotExist) {
-		if err == nil && r.Descriptor.ModelHash != schema.HashModel(o.Model) {
+		if err == nil && r.Descriptor.ModelHash != model {
 			return nil, fmt.Errorf("%w: %s stands", pipeline.ErrOpened, r.Descriptor.ModelHash.Short())
 		}
 		if err == nil && !sameRegions(r.Descriptor.Regions, o.Regions) {
@@ -81,7 +89,12 @@ func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan,
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.PutOnce(ctx, pipeline.ModelKey(o.Name.Task, d.ModelHash), o.Model); err != nil {
+	if d.ModelHash, d.Release = model, ref; ref != nil {
+		_, err = s.Stat(ctx, pipeline.ModelKey(o.Name.Task, model))
+	} else {
+		_, err = s.PutOnce(ctx, pipeline.ModelKey(o.Name.Task, model), o.Model)
+	}
+	if err != nil {
 		return nil, err
 	}
 	signed, err := schema.SignBody(*d, c.key)
@@ -94,6 +107,22 @@ func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan,
 	return pipeline.LoadRound(ctx, s, p, o.Name)
 }
 
+// model finds the hash of the model, which is that of the release if one is named.
+func (o Opening) model(ctx context.Context, s storage.Store, p *pipeline.Plan) (schema.Digest, *schema.ReleaseRef, error) {
+	hash := schema.HashModel(o.Model)
+	if o.Release == 0 {
+		return hash, nil, nil
+	}
+	x, err := pipeline.LoadModelRelease(ctx, s, p, o.Name.Task, o.Release)
+	if errors.Is(err, storage.ErrNotExist) {
+		return hash, nil, fmt.Errorf("%w: release %d is not published: %w", pipeline.ErrNotReady, o.Release, err)
+	}
+	if err == nil && o.Model != nil && x.Body.Model != hash {
+		err = fmt.Errorf("%w: the model is not that of release %d", pipeline.ErrTask, o.Release)
+	}
+	return x.Body.Model, &schema.ReleaseRef{Serial: o.Release, ID: x.ID()}, err
+}
+
 func (c *Collector) describe(ctx context.Context, s storage.Store, p *pipeline.Plan, o Opening) (*schema.Descriptor, error) {
 	if int(o.Name.Lane) >= p.Task.Batch.Lanes {
 		return nil, fmt.Errorf("%w: lane %d, the task has lanes 0 to %d", pipeline.ErrTask, o.Name.Lane, p.Task.Batch.Lanes-1)
@@ -103,7 +132,7 @@ func (c *Collector) describe(ctx context.Context, s storage.Store, p *pipeline.P
 	}
 	d := &schema.Descriptor{
 		Version: schema.Version, TaskID: o.Name.Task, Epoch: o.Name.Epoch, Lane: o.Name.Lane,
-		ModelHash: schema.HashModel(o.Model), OldestModel: o.OldestModel, Deadline: o.Deadline.Unix(), Snapshot: o.Snapshot,
+		OldestModel: o.OldestModel, Staleness: o.Staleness, Deadline: o.Deadline.Unix(), Snapshot: o.Snapshot,
 		Regions: sortedRegions(o.Regions),
 	}
 	var err error
@@ -151,6 +180,15 @@ func expiry(d *schema.Descriptor, o Opening) error {
 // committee, and returns its identity. Reports that come later miss the round, and so do regions of which no sum that
 // verifies has arrived. Regions in without are left out. If a list was frozen already, it is returned.
 func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Round, without ...string) (schema.Digest, int, error) {
+	return c.CloseAt(ctx, s, r, 0, without...)
+}
+
+// CloseAt is Close for a round that waits until it has as many reports, pipeline.ErrNotReady before: a buffer that is
+// opened when it is full. Fewer than min_batch_size never close a round.
+func (c *Collector) CloseAt(ctx context.Context, s storage.Store, r *pipeline.Round, atLeast int, without ...string) (schema.Digest, int, error) {
+	if most := r.Task.Batch.Max; atLeast > most {
+		return schema.Digest{}, 0, fmt.Errorf("%w: no round takes %d reports, max_batch_size is %d", pipeline.ErrTask, atLeast, most)
+	}
 	if err := c.authorized(r.Plan); err != nil {
 		return schema.Digest{}, 0, err
 	}
@@ -166,6 +204,9 @@ func (c *Collector) Close(ctx context.Context, s storage.Store, r *pipeline.Roun
 	}
 	if len(ids) < r.Task.Batch.Min {
 		return schema.Digest{}, len(ids), fmt.Errorf("%w: %d reports, min_batch_size is %d", pipeline.ErrNotReady, len(ids), r.Task.Batch.Min)
+	}
+	if len(ids) < atLeast {
+		return schema.Digest{}, len(ids), fmt.Errorf("%w: %d reports of %d", pipeline.ErrNotReady, len(ids), atLeast)
 	}
 	l := schema.Candidates{Version: schema.Version, RoundID: r.ID, Reports: ids}
 	raw, err := l.Encode()

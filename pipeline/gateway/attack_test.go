@@ -245,7 +245,19 @@ func TestPaths(t *testing.T) {
 	if code := get(http.MethodGet, model); code != 401 {
 		t.Errorf("the model without a token: %d", code)
 	}
+	f.Put(pipeline.DeltaKey(f.TaskID, schema.HashDelta([]byte("delta"))), []byte("delta"))
+	f.Put(pipeline.ReleaseKey(f.TaskID, 1), []byte("release"))
+	delta := "/v1/objects/" + pipeline.DeltaKey(f.TaskID, schema.HashDelta([]byte("delta")))
+	if code := get(http.MethodGet, delta); code != 401 {
+		t.Errorf("a delta without a token: %d", code)
+	}
+	if code := get(http.MethodGet, "/v1/objects/"+pipeline.ReleaseKey(f.TaskID, 1)); code != 200 {
+		t.Errorf("a release: %d", code)
+	}
 	x := newAttack(t, gatewaytest.Start(f, nil), f, r, 0).enter()
+	if a := x.do(http.MethodGet, delta, nil); string(a.body) != "delta" {
+		t.Error(a)
+	}
 	if a := x.do(http.MethodGet, model, nil); string(a.body) != "model" {
 		t.Error(a)
 	}

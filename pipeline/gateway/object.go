@@ -22,8 +22,8 @@ func (g *Gateway) object(x *exchange, key string) error {
 		return none
 	}
 	switch o.Kind {
-	case pipeline.KindTask, pipeline.KindRoundKey, pipeline.KindDescriptor, pipeline.KindReceipt:
-	case pipeline.KindModel:
+	case pipeline.KindTask, pipeline.KindRoundKey, pipeline.KindDescriptor, pipeline.KindReceipt, pipeline.KindRelease:
+	case pipeline.KindModel, pipeline.KindDelta:
 		b, err := g.bearer(x)
 		if err != nil {
 			return err

@@ -212,6 +212,10 @@ func (c *checker) object(o object) error {
 		s.tasks = append(s.tasks, p)
 	case pipeline.KindModel:
 		return c.model(o)
+	case pipeline.KindRelease:
+		return c.release(o)
+	case pipeline.KindDelta:
+		return c.delta(o)
 	case pipeline.KindRoundKey:
 		return c.roundKey(o)
 	case pipeline.KindSnapshot:

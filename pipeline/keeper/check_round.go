@@ -73,6 +73,9 @@ func (x *roundCheck) basis() error {
 		}
 	}
 	named := []string{pipeline.ModelKey(x.name.Task, x.r.Descriptor.ModelHash)}
+	if ref := x.r.Descriptor.Release; ref != nil {
+		named = append(named, pipeline.ReleaseKey(x.name.Task, ref.Serial))
+	}
 	for k := range x.r.Descriptor.RoundKeys {
 		named = append(named, pipeline.RoundKeyKey(x.name, k))
 	}

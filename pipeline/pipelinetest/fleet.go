@@ -241,6 +241,35 @@ func (f *Fleet) Report(r *pipeline.Round, i int) schema.ReportID {
 	return id
 }
 
+// Commit plays a whole round in lane 0, in which all vehicles report.
+func (f *Fleet) Commit(epoch uint64) *pipeline.Round {
+	f.T.Helper()
+	r := f.Open(epoch)
+	for i := range f.Vehicles {
+		f.Report(r, i)
+	}
+	f.End(r)
+	return r
+}
+
+// End closes a round and has its sum opened by the whole committee.
+func (f *Fleet) End(r *pipeline.Round) {
+	f.T.Helper()
+	ctx, all := context.Background(), make([]int, len(f.Members))
+	for k := range all {
+		all[k] = k
+	}
+	list, _, err := f.Collector.Close(ctx, f.Store, r)
+	f.must(err)
+	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Check(ctx, f.Store, r, list, nil); return err })
+	_, err = f.Collector.Propose(ctx, f.Store, r, list)
+	f.must(err)
+	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
+	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
+	_, err = f.Collector.Collect(ctx, f.Store, r, nil)
+	f.must(err)
+}
+
 // Committee runs a step on the given decryptors.
 func (f *Fleet) Committee(members []int, step func(*decryptor.Decryptor) error) {
 	f.T.Helper()

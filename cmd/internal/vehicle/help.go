@@ -30,6 +30,16 @@ round whose list is frozen or that has ended: the report is then removed, and
 the exit status is 3. A gateway does not show the list: through it a report that
 is late is sent all the same, and not summed. The clock of this machine decides nothing.`
 
+	ModelHelp = `Brings the file --model to the newest release of the task's model. Before it is
+written this verifies who signed the release, that it continues, release by release,
+what this vehicle accepted before, the receipts of the rounds that it was made from,
+and every byte; a delta from the model in the file is read in place of the whole
+model where there is one. A release that goes back, a second one of the same serial
+number, and a chain that leaves the vehicle's are refused (exit status 5), also in
+later calls. With --epoch the release that the round announces, or a later one, is
+required: so a store cannot withhold it. A gateway asks for --epoch. Exit status 75:
+the task has no release yet.`
+
 	StatusHelp = `Prints the vehicle's pseudonym and floor, the reports in its outbox and how
 often it took part. With --store and --task also the next epoch in which it may
 report, and what became of its last report. Without a link it prints what the

@@ -46,7 +46,11 @@ func (p *Program) Seal(ctx context.Context, w Where, x Sealing) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	sealed, err := s.client.SealRound(r, client.Update{Values: values, ModelHash: schema.HashModel(model)})
+	u := client.Update{Values: values, ModelHash: schema.HashModel(model)}
+	if err := s.client.Learn(ctx, s.store, r, u.ModelHash); err != nil {
+		return 0, err
+	}
+	sealed, err := s.client.SealRound(r, u)
 	if errors.Is(err, client.ErrEpoch) && s.waiting() {
 		return 0, exit.WithHint(err, "this vehicle's report waits in the outbox: \"%s upload\" sends it", p.Name)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/veilsum/veilsum/storage"
 )
 
-// object is the call that reads a key. Models are for vehicles that have logged in to a round of the task.
+// object is the call that reads a key. Models and deltas are for vehicles that have logged in to a round of the task.
 func (s *Store) object(ctx context.Context, method, key string) (call, error) {
 	if err := storage.CheckKey(key); err != nil {
 		return call{}, err
@@ -24,7 +24,7 @@ func (s *Store) object(ctx context.Context, method, key string) (call, error) {
 		return call{}, err
 	}
 	c := call{method: method, path: wire.PathObjects + key}
-	if o, ok := pipeline.ParseObject(key); ok && o.Kind == pipeline.KindModel {
+	if o, ok := pipeline.ParseObject(key); ok && (o.Kind == pipeline.KindModel || o.Kind == pipeline.KindDelta) {
 		if c.session = s.sessionOf(o.Round.Task); c.session == nil {
 			return call{}, fmt.Errorf("%w: log in to a round before its model is read", ErrRefused)
 		}
@@ -32,8 +32,8 @@ func (s *Store) object(ctx context.Context, method, key string) (call, error) {
 	return c, nil
 }
 
-// Get implements [storage.Store] for the public objects: tasks, round keys, descriptors, receipts and,
-// after a login, models. Reading goes on only while the link is faster than MinRate.
+// Get implements [storage.Store] for the public objects: tasks, round keys, descriptors, receipts, releases and,
+// after a login, models and deltas. Reading goes on only while the link is faster than MinRate.
 func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, storage.Info, error) {
 	c, err := s.object(ctx, http.MethodGet, key)
 	if err != nil {
