@@ -28,7 +28,7 @@ type Task struct {
 	Authority PublicKey `json:"authority" yaml:"authority"`
 	Owner     PublicKey `json:"owner" yaml:"owner"`
 	// Releaser signs which models the vehicles load; absent: the Collector does. See [Task.ReleaseKey].
-	Releaser PublicKey `json:"releaser,omitzero" yaml:"releaser"`
+	Releaser PublicKey `json:"releaser,omitzero" yaml:"releaser,omitempty"`
 	// Checkpoint is the identity of the first checkpoint of the scope's ledger; it follows from the scope.
 	Checkpoint Digest `json:"checkpoint" yaml:"-"`
 	// Statistics is present if the task asks the fleet questions instead of training a model.
