@@ -25,6 +25,7 @@ type stepFlags struct {
 	level   int
 	index   string
 	workers int
+	lenient bool // refused reports do not show in the exit status
 }
 
 const batchStepHelp = `Does one step of a plan: at level 1 it verifies and adds reports, above that it adds the
@@ -38,9 +39,10 @@ Without either the step is read from standard input: a line of "batch plan --ste
 one a line, in any order: names of objects, ReportIDs or steps. Refused are a name that is there twice, one that is not in the
 plan, and a number that is not the plan's. An input step that is not done yet is exit status 75.
 
-A report that fails a check is refused and left out: the step is done, and the exit status is 3. With
---json the answer is one line, with the fields step, level, index, inputs (how many), reports (in the partial
-sum), refused, partial (name of the object, empty if no report is left), sha256, bytes and found (it was done before).`
+A report that fails a check is refused and left out: the step is done, and the exit status is 3, or 0 with
+--refused-is-done, for engines that know success and failure only. With --json the answer is one line,
+with the fields step, level, index, inputs (how many), reports (in the partial sum), refused, partial (name of the
+object, empty if no report is left), sha256, bytes and found (it was done before).`
 
 func (a *app) batchStepCommand() *cobra.Command {
 	f := &stepFlags{}
@@ -51,6 +53,7 @@ func (a *app) batchStepCommand() *cobra.Command {
 	c.Flags().IntVar(&f.level, "level", 1, "level of the step, from 1; with an index only")
 	c.Flags().StringVar(&f.index, "index", completionIndex(), "index of the step within its level, from 0 (JOB_COMPLETION_INDEX)")
 	c.Flags().IntVar(&f.workers, "workers", 0, "goroutines that verify and add (default: one for each processor)")
+	c.Flags().BoolVar(&f.lenient, "refused-is-done", false, "exit with status 0 though reports were refused")
 	return c
 }
 
@@ -87,6 +90,9 @@ func (a *app) batchStep(ctx context.Context, f *stepFlags) error {
 		return err
 	}
 	a.out.Result(a.stepDone(r, t, d))
+	if f.lenient {
+		a.code = 0
+	}
 	return nil
 }
 
