@@ -89,19 +89,15 @@ func TestCarrierCannotCheat(t *testing.T) {
 	for i := 0; i < len(report); i += 211 {
 		bad := bytes.Clone(report)
 		bad[i] ^= 4
-		f.Unchanged(refusedWith(func() error { _, err := add(f, r, bad); return err }))
+		f.Unchanged(nil, func() error {
+			if _, err := add(f, r, bad); !errors.Is(err, client.ErrDamaged) && !errors.Is(err, pipeline.ErrUntrusted) {
+				t.Errorf("byte %d: %v", i, err)
+			}
+			return nil
+		})
 	}
 	f.Unchanged(client.ErrDamaged, func() error { _, err := add(f, r, append(bytes.Clone(report), 0)); return err })
 	f.Unchanged(client.ErrDamaged, func() error { _, err := add(f, r, report[1:]); return err })
-}
-
-// refusedWith runs a step that must fail, and takes either kind of refusal.
-func refusedWith(step func() error) (error, func() error) {
-	err := step()
-	if errors.Is(err, client.ErrDamaged) {
-		return client.ErrDamaged, step
-	}
-	return pipeline.ErrUntrusted, step
 }
 
 func TestOutsiderIsRefused(t *testing.T) {

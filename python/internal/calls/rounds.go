@@ -70,9 +70,6 @@ func openRound(c *call, q struct {
 	if err != nil {
 		return nil, err
 	}
-	if snap == nil {
-		return nil, fmt.Errorf("%w: no client is enrolled", pipeline.ErrNotReady)
-	}
 	o := collector.Opening{Name: pipeline.RoundName{Task: t.id, Epoch: q.Epoch, Lane: q.Lane}, OldestModel: q.Oldest, Snapshot: snap.Root()}
 	if q.Oldest == 0 {
 		o.OldestModel = q.Epoch

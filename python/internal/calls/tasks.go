@@ -44,9 +44,14 @@ type handle struct {
 func openStore(c *call, q struct {
 	URL    string `json:"url"`
 	Create bool   `json:"create"`
+	Sync   bool   `json:"sync"`
 },
 ) (any, error) {
-	s, err := driver(q.URL, q.Create)
+	var options []dir.Option
+	if !q.Sync {
+		options = append(options, dir.WithoutSync())
+	}
+	s, err := driver(q.URL, q.Create, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +67,7 @@ func openStore(c *call, q struct {
 	return handle{h}, err
 }
 
-func driver(url string, create bool) (storage.Store, error) {
+func driver(url string, create bool, options ...dir.Option) (storage.Store, error) {
 	path, isDir := strings.CutPrefix(url, "file:")
 	isDir = isDir || !strings.Contains(url, ":")
 	switch {
@@ -78,7 +83,7 @@ func driver(url string, create bool) (storage.Store, error) {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !create {
 			return nil, fmt.Errorf("no store at %s: %w", path, storage.ErrNotExist)
 		}
-		return dir.Open(path)
+		return dir.Open(path, options...)
 	}
 	return nil, mistake(`store %.80q: want "mem:", "file:DIR" or "s3://BUCKET/PREFIX?endpoint=HOST:PORT"`, url)
 }
@@ -270,7 +275,7 @@ func enroll(c *call, q struct {
 		return nil, fmt.Errorf("%w: the task's authority is %s, this key is %s", pipeline.ErrKey, t.plan.Task.Authority, own)
 	}
 	last, err := pipeline.NewestSnapshot(c, t.store, t.plan)
-	if err != nil {
+	if err != nil && !errors.Is(err, pipeline.ErrNotReady) { // the first to be enrolled
 		return nil, err
 	}
 	var all []schema.Enrolled

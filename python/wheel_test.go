@@ -1,0 +1,99 @@
+package python_test
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	_ "github.com/veilsum/veilsum/python/internal/calls" // what the wheel is built from
+)
+
+// TestWheel builds the wheel, installs it into an empty environment, and runs the tests in python/tests against what was
+// installed; those that want numpy and pyarrow run with VEILSUM_PYTHON. Nothing here may ask the network.
+func TestWheel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the library")
+	}
+	python := pythonOrSkip(t)
+	readSources(t)
+	scratch := t.TempDir()
+	dist, venv := filepath.Join(scratch, "dist"), filepath.Join(scratch, "venv")
+	run(t, nil, python, "-m", "venv", venv)
+	inside := filepath.Join(venv, "bin", "python")
+	run(t, nil, inside, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--wheel-dir", dist, ".")
+	wheels, err := filepath.Glob(filepath.Join(dist, "veilsum-*.whl"))
+	if err != nil || len(wheels) != 1 {
+		t.Fatal(wheels, err)
+	}
+	if info, err := os.Stat(wheels[0]); err != nil || info.Size() > 8<<20 {
+		t.Errorf("the wheel has %d bytes; README.md says some 6 MB", info.Size())
+	}
+	run(t, nil, inside, "-m", "pip", "install", "--quiet", "--no-index", wheels[0])
+	run(t, nil, inside, "-m", "unittest", "discover", "-s", "tests")
+
+	t.Run("arrow", func(t *testing.T) {
+		reader := os.Getenv("VEILSUM_PYTHON")
+		if reader == "" {
+			t.Skip("VEILSUM_PYTHON is not set: .ci/run installs a Python with numpy and pyarrow")
+		}
+		target := filepath.Join(scratch, "target")
+		run(t, nil, reader, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, wheels[0])
+		run(t, []string{"PYTHONPATH=" + target}, reader, "-m", "unittest", "discover", "-s", "tests", "-p", "test_arrow.py")
+	})
+}
+
+// TestTypes checks the types of package and backend with mypy.
+func TestTypes(t *testing.T) {
+	python := os.Getenv("VEILSUM_PYTHON")
+	if python == "" {
+		t.Skip("VEILSUM_PYTHON is not set: .ci/run installs a Python with mypy")
+	}
+	if exec.Command(python, "-c", "import mypy").Run() != nil {
+		t.Skip(python + " has no mypy: .ci/run installs it")
+	}
+	readSources(t)
+	run(t, nil, python, "-m", "mypy", "--cache-dir", t.TempDir(), "--config-file", "pyproject.toml")
+	run(t, nil, python, "-m", "mypy", "--cache-dir", t.TempDir(), "--strict", "backend/veilsum_build.py")
+}
+
+// readSources lets the cache of go test see what the child processes read.
+func readSources(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			_, err = os.ReadFile(name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pythonOrSkip returns a Python that can build the wheel.
+func pythonOrSkip(t *testing.T) string {
+	t.Helper()
+	if out, err := exec.Command("go", "env", "CGO_ENABLED").Output(); err != nil || string(out) != "1\n" {
+		t.Skip("cgo is off: no C compiler")
+	}
+	python := os.Getenv("VEILSUM_PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	if exec.Command(python, "-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))").Run() != nil {
+		t.Skip("no Python 3.11 or later with venv")
+	}
+	return python
+}
+
+func run(t *testing.T, env []string, name string, args ...string) {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Env = append(os.Environ(), env...)
+	c.Env = append(c.Env, "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
