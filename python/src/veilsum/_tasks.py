@@ -56,7 +56,7 @@ class Store(_abi.Handle):
 
 _REALS = {
     "epsilon", "delta", "clipping_norm", "noise_multiplier", "kappa", "kappa_inf",
-    "target_quantile", "learning_rate", "count_std_dev", "min_norm", "max_norm",
+    "target_quantile", "learning_rate", "count_std_dev", "min_norm", "max_norm", "low", "high", "weight",
 }  # fmt: skip
 
 
