@@ -3,7 +3,6 @@ package planet
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -53,6 +52,10 @@ type Report struct {
 	// ConnectBytes and ConnectTrips are what each connection costs before the first piece: bytes sent and times waited for an answer.
 	ConnectBytes int     `yaml:"connect_bytes" json:"connect_bytes"`
 	ConnectTrips float64 `yaml:"connect_trips" json:"connect_trips"`
+	// PieceTrips are the waits for the gateway with each piece, which the vehicle sends one after the other.
+	PieceTrips float64 `yaml:"piece_trips" json:"piece_trips"`
+	// WindowBytes are on the way at most (flow control of one connection); 0 for no limit.
+	WindowBytes  int     `yaml:"window_bytes" json:"window_bytes"`
 	ModelBytes   int     `yaml:"model_bytes" json:"model_bytes"` // that a vehicle downloads
 	TrainSeconds float64 `yaml:"train_seconds" json:"train_seconds"`
 	TrainSpread  float64 `yaml:"train_spread" json:"train_spread"` // standard deviation of the logarithm; the median is TrainSeconds
@@ -101,6 +104,7 @@ type Profile struct {
 	LinkWatts         float64 `yaml:"link_watts" json:"link_watts"` // while a transfer is under way, stalled or not
 	TrainWatts        float64 `yaml:"train_watts" json:"train_watts"`
 	MillijoulesByte   float64 `yaml:"millijoules_byte" json:"millijoules_byte"` // of each byte sent, beside the watts
+	DollarsKilobyte   float64 `yaml:"dollars_kilobyte" json:"dollars_kilobyte"` // of each 1000 bytes sent
 }
 
 // Points are the 5, 50 and 95 per cent points of a law.
@@ -126,12 +130,12 @@ func Defaults() Scenario {
 			"South Asia": 0.05, "East Asia": 0.20, "Southeast Asia": 0.05, "Oceania": 0.02,
 		},
 		Schedule: Schedule{
-			Lanes: 4, PeriodMinutes: 60, DeadlineMinutes: 360, SpreadMinutes: 10, Reports: 5000, MinBatch: 2500, OverSelection: 4,
+			Lanes: 4, PeriodMinutes: 60, DeadlineMinutes: 360, SpreadMinutes: 10, Reports: 5000, MinBatch: 2500, OverSelection: 3,
 			MinSeparation: 2, MaxStaleness: 8, PublishSeconds: 120,
 		},
 		Report: Report{
-			Values: 20_000, Bytes: 61_000, HeaderBytes: 9_000, PieceBytes: 52_000, ConnectBytes: 6_000, ConnectTrips: 6,
-			ModelBytes: 80_000, TrainSeconds: 60, TrainSpread: 0.5,
+			Values: 300_000, Bytes: 700_000, HeaderBytes: 9_000, PieceBytes: 256_000, ConnectBytes: 4_000, ConnectTrips: 6, PieceTrips: 2,
+			WindowBytes: 64 << 10, ModelBytes: 1_200_000, TrainSeconds: 60, TrainSpread: 0.5,
 		},
 		Habits:   Habits{DrivingHours: 1.25, TripMinutes: 25, PeakOverTrough: 4, NightFrom: 22, NightTo: 6},
 		Profiles: defaultProfiles(),
@@ -153,7 +157,7 @@ func defaultProfiles() Profiles {
 		C: Profile{
 			Share: 0.05, Mbps: Points{0.0024, 0.0024, 0.0024}, DownOverUp: 1, RoundTripMs: 2000,
 			Up: Spell{Min: 300, Max: 600}, Down: Spell{Min: 1200, Max: 5400}, PatienceSecs: 60, BeamMbps: 0.024, BeamVehicles: 1000,
-			ForwardMinutes: 30, LostAfterDownload: 0.5, TrainWatts: 15, MillijoulesByte: 20,
+			ForwardMinutes: 30, LostAfterDownload: 0.5, TrainWatts: 15, MillijoulesByte: 20, DollarsKilobyte: 1,
 		},
 		D: Profile{
 			Share: 0.2, Mbps: Points{5, 15, 40}, DownOverUp: 4, RoundTripMs: 45, PatienceSecs: 60, Parked: true,
@@ -221,6 +225,8 @@ func (r Report) checks() []check {
 		{"report.piece_bytes", r.PieceBytes >= 1},
 		{"report.connect_bytes", r.ConnectBytes >= 0 && r.ConnectBytes <= 1<<30},
 		{"report.connect_trips", within(r.ConnectTrips, 0, 1000)},
+		{"report.piece_trips", within(r.PieceTrips, 0, 1000)},
+		{"report.window_bytes", r.WindowBytes >= 0 && r.WindowBytes <= 1<<40},
 		{"report.model_bytes", r.ModelBytes >= 0 && r.ModelBytes <= 1<<40},
 		{"report.train_seconds", within(r.TrainSeconds, 0, 1e6)},
 		{"report.train_spread", within(r.TrainSpread, 0, 3)},
@@ -253,48 +259,7 @@ func (p Profile) checks(at string) []check {
 		{at + "lost_after_download", within(p.LostAfterDownload, 0, 1)},
 		{at + "link_watts", within(p.LinkWatts, 0, 1e6)},
 		{at + "train_watts", within(p.TrainWatts, 0, 1e6)},
+		{at + "dollars_kilobyte", within(p.DollarsKilobyte, 0, 1e6)},
 		{at + "millijoules_byte", within(p.MillijoulesByte, 0, 1e9)},
 	}
 }
-
-func (s Spell) ok(most float64) bool { return s.Min >= 0 && s.Min <= s.Max && s.Max <= most }
-
-func (s Spell) mean() float64 { return (s.Min + s.Max) / 2 }
-
-// length draws a spell from its begin.
-func (s Spell) length(r *stream) tick {
-	if s.Exponential {
-		return seconds(r.exponential(s.mean()))
-	}
-	return seconds(r.uniform(s.Min, s.Max))
-}
-
-// rest draws what is left of a spell that somebody meets at a random time: long ones are met
-// more often, and at any point of them.
-func (s Spell) rest(r *stream) tick {
-	if s.Exponential {
-		return seconds(r.exponential(s.mean()))
-	}
-	whole := math.Sqrt(s.Min*s.Min + r.unit()*(s.Max*s.Max-s.Min*s.Min))
-	return seconds(r.unit() * whole)
-}
-
-// ninetyFive is the 95 per cent point of the normal law.
-const ninetyFive = 1.6448536269514722
-
-// spreads are the standard deviations of the logarithm below and above the median.
-func (p Points) spreads() (below, above float64) {
-	return math.Log(p.Median/p.Low) / ninetyFive, math.Log(p.High/p.Median) / ninetyFive
-}
-
-func (p Points) draw(r *stream) float64 {
-	below, above := p.spreads()
-	z := r.normal()
-	if z < 0 {
-		return p.Median * math.Exp(below*z)
-	}
-	return p.Median * math.Exp(above*z)
-}
-
-// bytesPerTick turns megabits a second.
-func bytesPerTick(mbps float64) float64 { return mbps * 1e6 / 8 / float64(second) }

@@ -140,8 +140,20 @@ func (w *world) seal(t tick, i int32) {
 	w.out.Profiles[w.fleet.profile[v]].Sealed++
 	w.hourly(t, w.fleet.region[v]).Sealed++
 	j.left = float64(w.s.Report.Bytes)
+	j.rate = w.s.Report.pace(j.rate, w.profiles[w.fleet.profile[v]].RoundTripMs)
 	w.connect(j)
 	w.upload(t, i)
+}
+
+// pace is the rate that is left of an undisturbed one, in bytes a tick, when each piece is waited for
+// and no more than the window is on the way.
+func (r *Report) pace(rate, roundTripMs float64) float64 {
+	trip := roundTripMs * 1000
+	if r.WindowBytes > 0 && trip > 0 {
+		rate = min(rate, float64(r.WindowBytes)/trip)
+	}
+	pieces := math.Ceil(float64(r.Bytes-r.HeaderBytes) / float64(r.PieceBytes))
+	return float64(r.Bytes) / (float64(r.Bytes)/rate + pieces*r.PieceTrips*trip)
 }
 
 // connect is the price of a new connection.

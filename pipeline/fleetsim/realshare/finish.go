@@ -1,0 +1,146 @@
+package realshare
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/veilsum/veilsum/pipeline/decryptor"
+	"github.com/veilsum/veilsum/privacy"
+	"github.com/veilsum/veilsum/schema"
+)
+
+// finish closes the list, lets the last vehicle come too late, and opens the sum.
+func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) error {
+	n := w.c.onTime()
+	late, err := w.set(ctx, n, make([]float64, len(sum))) // sealed in time
+	if err != nil {
+		return err
+	}
+	defer late.end()
+	start := w.c.Clock()
+	candidates, _, err := w.collector.Close(ctx, w.c.Store, w.round)
+	if err != nil {
+		return err
+	}
+	collecting := w.c.Clock() - start
+	member, err := w.members(func(d *decryptor.Decryptor) error {
+		checked, err := d.Check(ctx, w.c.Store, w.round, candidates, nil)
+		if err == nil {
+			out.Refused += len(checked.Refused)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	start = w.c.Clock()
+	proposal, err := w.collector.Propose(ctx, w.c.Store, w.round, candidates)
+	if err != nil {
+		return err
+	}
+	collecting += w.c.Clock() - start
+	out.Listed = proposal.Reports
+	for _, step := range []func(*decryptor.Decryptor) error{
+		func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, w.c.Store, w.round); return err },
+		func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, w.c.Store, w.round, nil); return err },
+	} {
+		took, err := w.members(step)
+		if err != nil {
+			return err
+		}
+		member += took
+	}
+	start = w.c.Clock()
+	got, err := w.collector.Collect(ctx, w.c.Store, w.round, nil)
+	if err != nil {
+		return err
+	}
+	collecting += w.c.Clock() - start
+	if got.Receipt.Status != schema.StatusCommitted {
+		return fmt.Errorf("realshare: the round ended %s", got.Receipt.Status)
+	}
+	out.MemberSeconds = member.Seconds() / float64(committee.Size*n)
+	out.CollectSeconds = collecting.Seconds() / float64(n)
+	if err := w.tooLate(ctx, late, out); err != nil {
+		return err
+	}
+	return w.judge(got.Mean, sum, out)
+}
+
+// members runs a step on each decryptor and returns the processor time of all.
+func (w *world) members(step func(*decryptor.Decryptor) error) (time.Duration, error) {
+	start := w.c.Clock()
+	for k, d := range w.decryptors {
+		if err := step(d); err != nil {
+			return 0, fmt.Errorf("realshare: decryptor %d: %w", k, err)
+		}
+	}
+	w.c.Progress("committee", 1, 1)
+	return w.c.Clock() - start, nil
+}
+
+// tooLate delivers the last report after the round's end.
+func (w *world) tooLate(ctx context.Context, t *trip, out *Calibration) error {
+	t.wire.reset(0)
+	w.gate.take()
+	d, err := t.client.Deliver(ctx, t.store, w.plan, t.sealed.File(), nil)
+	if err != nil {
+		return err
+	}
+	w.note(w.c.onTime(), t, d, out)
+	out.LateFate = d.Fate.String()
+	return nil
+}
+
+// judge compares the opened mean with the updates, and the broken uploads with the model.
+func (w *world) judge(mean, sum []float64, out *Calibration) error {
+	n := float64(w.c.onTime())
+	encoder, err := privacy.NewEncoder(w.plan.Privacy, w.round.ID.Digest)
+	if err != nil {
+		return err
+	}
+	square := 0.0
+	for i, x := range mean {
+		square += (x - sum[i]/n) * (x - sum[i]/n)
+	}
+	values := float64(len(mean))
+	out.NoiseRatio = math.Sqrt(square/values) / encoder.NoiseStdDev(w.c.onTime())
+	out.NoiseStdErr = 1 / math.Sqrt(2*values)
+	w.compare(out)
+	return nil
+}
+
+// compare gathers the means over unbroken uploads, and what the others cost beyond them.
+func (w *world) compare(out *Calibration) {
+	var seal []float64
+	var extra []float64
+	whole, waits, wholes := 0.0, 0.0, 0.0
+	for _, v := range out.Vehicles[:w.c.onTime()] {
+		seal = append(seal, v.SealSeconds)
+		if v.Breaks == 0 {
+			whole, waits, wholes = whole+float64(v.Sent-v.Reported), waits+float64(v.Requests)+2, wholes+1
+		}
+	}
+	slices.Sort(seal)
+	out.SealSeconds = seal[len(seal)/2]
+	if wholes == 0 {
+		return
+	}
+	out.ConnectBytes, out.ConnectTrips = int(whole/wholes), waits/wholes
+	for _, v := range out.Vehicles[:w.c.onTime()] {
+		if v.Breaks == 1 {
+			extra = append(extra, float64(v.Sent-v.Reported)-whole/wholes)
+		}
+	}
+	mean := 0.0
+	for _, x := range extra {
+		mean += x / float64(len(extra))
+	}
+	out.AgainBytes = mean
+	for _, at := range w.cuts { // the piece under way, and another connection
+		out.AgainModel += (float64(at%w.plan.Header().PieceBytes(0)) + float64(out.ConnectBytes)) / float64(len(w.cuts))
+	}
+}
