@@ -15,6 +15,8 @@ import (
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/decryptor/record"
 	"github.com/veilsum/veilsum/pipeline/decryptor/watch"
+	"github.com/veilsum/veilsum/pipeline/fleetsim/planet"
+	"github.com/veilsum/veilsum/pipeline/fleetsim/realshare"
 	"github.com/veilsum/veilsum/pipeline/releaser"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/canary"
@@ -65,6 +67,8 @@ var meanings = []meaning{
 	{auditor.ErrNothing, exitFailed, "check --store and --owner; without --task every task that the owner signed is audited"},
 	{canary.ErrRefuted, exitVerify, "do not release what was audited, unless its noise was weakened on purpose; repeat it with --runs to tell a defect from chance"},
 	{canaryround.ErrConfig, exitUsage, ""},
+	{planet.ErrScenario, exitUsage, `"veilsum fleet simulate --example" shows every field with its default`},
+	{realshare.ErrConfig, exitUsage, "--real takes 8 to 10000 vehicles, no more than the fleet has, or 0"},
 	{ledger.ErrVoided, exitVerify, "this decryptor voted for a list whose round was aborted before its vote was to be seen; it votes no more in this scope, and still checks and answers elsewhere: tell the privacy owner, who may renew the committee"},
 	{watch.ErrPolicy, exitFailed, "the --policy file of this decryptor refuses it; nothing was signed"},
 	{pipeline.ErrFork, exitVerify, "two ledgers exist, or one was rolled back: tell the privacy owner, and keep both; nothing was signed"},

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) fleetCommand() *cobra.Command {
-	return noun("fleet", "Which vehicles may report", a.fleetEnrollCommand(), a.fleetRevokeCommand(), a.fleetListCommand())
+	return noun("fleet", "Which vehicles may report, and a simulation of them", a.fleetEnrollCommand(), a.fleetRevokeCommand(), a.fleetListCommand(), a.fleetSimulateCommand())
 }
 
 // fleetFlags name the authority and where the last snapshot is.

@@ -30,7 +30,7 @@ func run(t interface{ Fatal(...any) }, s planet.Scenario, o planet.Options) *pla
 
 // All checks of five seeds: |z| below 5 fails by chance with probability 6e-7 each, all together below 1e-4.
 func TestClosedForms(t *testing.T) {
-	seeds := uint64(2)
+	seeds := uint64(3)
 	if testing.Short() {
 		seeds = 1
 	}

@@ -7,7 +7,8 @@ import (
 )
 
 // Sanity runs small experiments on the same habits, links, beams and queue as [Run], each of
-// which has a closed form, and puts those of r, if it is not nil, before them. It takes a second or two.
+// which has a closed form, and puts those of r, if it is not nil, before them. They are as large as a
+// fifth of the fleet, within bounds, and take seconds at most.
 func Sanity(s Scenario, r *Result) ([]Check, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -16,20 +17,21 @@ func Sanity(s Scenario, r *Result) ([]Check, error) {
 	if r != nil {
 		all = append(all, r.Checks...)
 	}
-	all = append(all, checkRoad(s))
+	n := min(40_000, max(2000, s.Vehicles/5))
+	all = append(all, checkRoad(s, 5*n))
 	for i, p := range s.Profiles.list() {
-		all = append(all, checkRates(s.Seed, ProfileNames[i], p))
+		all = append(all, checkRates(s.Seed, ProfileNames[i], p, 5*n))
 		if p.Down != (Spell{}) {
-			all = append(all, checkDuty(s.Seed, ProfileNames[i], p))
+			all = append(all, checkDuty(s.Seed, ProfileNames[i], p, n))
 		}
 	}
-	more, err := checkStalls(s.Seed)
+	more, err := checkStalls(s.Seed, n)
 	if err != nil {
 		return nil, err
 	}
 	all = append(all, more...)
-	for _, f := range []func(uint64) (Check, error){checkPieces, checkSharing} {
-		c, err := f(s.Seed)
+	for _, f := range []func(uint64, int) (Check, error){checkPieces, checkSharing} {
+		c, err := f(s.Seed, n)
 		if err != nil {
 			return nil, err
 		}
@@ -39,8 +41,8 @@ func Sanity(s Scenario, r *Result) ([]Check, error) {
 }
 
 // checkRoad counts who drives at noon UTC of the second day.
-func checkRoad(s Scenario) Check {
-	s.Vehicles = 200_000
+func checkRoad(s Scenario, n int) Check {
+	s.Vehicles = n
 	f := newFleet(&s)
 	const noon = 36 * hour
 	c := Check{Name: "vehicles on the road at noon UTC, second day", Law: "p' = departures (1-p) - p/trip, by local hour"}
@@ -72,8 +74,7 @@ func (p Points) inverse(k float64) float64 {
 func (p Points) SecondsAlone(n float64) float64 { return n * 8 / 1e6 * p.inverse(1) }
 
 // checkRates compares the mean time of a megabyte.
-func checkRates(seed uint64, name string, p *Profile) Check {
-	const n = 200_000
+func checkRates(seed uint64, name string, p *Profile, n int) Check {
 	r, sum := streamOf(seed, 1<<62), 0.0
 	for range n {
 		sum += 8 / p.Mbps.draw(&r)
@@ -82,13 +83,13 @@ func checkRates(seed uint64, name string, p *Profile) Check {
 	variance := 64*p.Mbps.inverse(2) - mean*mean
 	return Check{
 		"seconds for a megabyte alone, profile " + name, "E[bits/rate], lognormal on either side of the median",
-		mean, sum / n, max(math.Sqrt(max(0, variance)/n), 1e-9*mean), // a fixed rate: rounding only
+		mean, sum / float64(n), max(math.Sqrt(max(0, variance)/float64(n)), 1e-9*mean), // a fixed rate: rounding only
 	}
 }
 
 // checkDuty looks at links an hour and a half after they were met.
-func checkDuty(seed uint64, name string, p *Profile) Check {
-	const n, after = 50_000, 90 * minute
+func checkDuty(seed uint64, name string, p *Profile, n int) Check {
+	const after = 90 * minute
 	r, ups := streamOf(seed, 1<<62+1), 0.0
 	for range n {
 		up, rest := p.meet(&r)
@@ -104,7 +105,7 @@ func checkDuty(seed uint64, name string, p *Profile) Check {
 		}
 	}
 	share := p.Up.mean() / (p.Up.mean() + p.Down.mean())
-	return Check{"links up, profile " + name, "up/(up+down), alternating renewal process", share, ups / n, math.Sqrt(share * (1 - share) / n)}
+	return Check{"links up, profile " + name, "up/(up+down), alternating renewal process", share, ups / float64(n), math.Sqrt(share * (1 - share) / float64(n))}
 }
 
 // lab is a fleet that never turns its ignition off and a round that never ends.
@@ -124,8 +125,8 @@ func newLab(seed uint64, n int, p Profile, r Report) *lab {
 	s.Regions = map[string]float64{"Europe": 1}
 	l.world = newWorld(s, Options{Observe: func(a Attempt) { l.attempts = append(l.attempts, a) }, Context: nil})
 	w := l.world
-	w.queue = queue{}
 	w.open(0, 0, 0)
+	w.queue = queue{} // without its end, and without invitations
 	for v := range n {
 		w.fleet.driving[v], w.fleet.from[v], w.fleet.until[v] = true, 0, never
 		w.fleet.beam[v] = min(w.fleet.beam[v], 0)
@@ -152,6 +153,7 @@ func (l *lab) run(figure func(Attempt) float64) ([]float64, error) {
 		}
 		l.world.handle(e)
 	}
+	l.world.close(l.world.rounds[0].deadline, 0, false) // tells of them
 	slices.SortFunc(l.attempts, func(a, b Attempt) int { return a.Vehicle - b.Vehicle }) // independent ones side by side
 	var all []float64
 	for _, a := range l.attempts {
@@ -185,8 +187,8 @@ func meanOf(x []float64, batches int) (mean, stdErr float64) {
 }
 
 // checkStalls uploads 150 s of work over a link with outages shorter than the patience.
-func checkStalls(seed uint64) ([]Check, error) {
-	const n, work, on, off, deadline = 40_000, 150.0, 100.0, 20.0, 190.0
+func checkStalls(seed uint64, n int) ([]Check, error) {
+	const work, on, off, deadline = 150.0, 100.0, 20.0, 190.0
 	p := Profile{
 		Mbps: Points{1, 1, 1}, DownOverUp: 1, Up: Spell{0, 2 * on, true}, Down: Spell{0, 2 * off, true}, PatienceSecs: 1e7,
 	}
@@ -209,7 +211,7 @@ func checkStalls(seed uint64) ([]Check, error) {
 	share := (1-down)*finishedBy(work, on, off, deadline, 0) + down*finishedBy(work, on, off, deadline, 1)
 	return []Check{
 		{"seconds of an upload with short outages", "work (1 + off/on) + P(down) off", work*(1+off/on) + down*off, mean, stdErr},
-		{"share of uploads done by a deadline", "Poisson number of outages, Erlang sum of them", share, by / n, math.Sqrt(share * (1 - share) / n)},
+		{"share of uploads done by a deadline", "Poisson number of outages, Erlang sum of them", share, by / float64(n), math.Sqrt(share * (1 - share) / float64(n))},
 	}, nil
 }
 
@@ -237,8 +239,8 @@ func erlang(n int, x float64) float64 {
 }
 
 // checkPieces uploads four pieces of 50 s each over a link whose every outage costs the piece under way.
-func checkPieces(seed uint64) (Check, error) {
-	const n, pieces, piece, on = 40_000, 4, 50.0, 100.0
+func checkPieces(seed uint64, n int) (Check, error) {
+	const pieces, piece, on = 4, 50.0, 100.0
 	p := Profile{Mbps: Points{1, 1, 1}, DownOverUp: 1, Up: Spell{0, 2 * on, true}, Down: Spell{Min: 20, Max: 20}}
 	l := newLab(seed+1, n, p, Report{Values: 1, Bytes: pieces * piece * 1000, PieceBytes: piece * 1000})
 	for v := range n {
@@ -254,8 +256,8 @@ func checkPieces(seed uint64) (Check, error) {
 }
 
 // checkSharing sends uploads as fast as their beam at random times, so that they share the processor.
-func checkSharing(seed uint64) (Check, error) {
-	const n, alone, load, batches = 60_000, 2.0, 0.7, 60
+func checkSharing(seed uint64, n int) (Check, error) {
+	const alone, load, batches = 2.0, 0.7, 40
 	p := Profile{Mbps: Points{1, 1, 1}, DownOverUp: 1, BeamMbps: 0.008}
 	l := newLab(seed+2, n, p, Report{Values: 1, Bytes: alone * 1000, PieceBytes: 1000})
 	r, t := streamOf(seed, 1<<62+2), tick(0)

@@ -15,7 +15,7 @@ import (
 // finish closes the list, lets the last vehicle come too late, and opens the sum.
 func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) error {
 	n := w.c.onTime()
-	late, err := w.set(ctx, n, make([]float64, len(sum))) // sealed in time
+	late, err := w.set(ctx, n) // sealed in time
 	if err != nil {
 		return err
 	}
@@ -86,18 +86,18 @@ func (w *world) members(step func(*decryptor.Decryptor) error) (time.Duration, e
 func (w *world) tooLate(ctx context.Context, t *trip, out *Calibration) error {
 	t.wire.reset(0)
 	w.gate.take()
-	d, err := t.client.Deliver(ctx, t.store, w.plan, t.sealed.File(), nil)
+	fate, err := w.deliver(ctx, t)
 	if err != nil {
 		return err
 	}
-	w.note(w.c.onTime(), t, d, out)
-	out.LateFate = d.Fate.String()
+	w.note(w.c.onTime(), t, fate, out)
+	out.LateFate = fate
 	return nil
 }
 
 // judge compares the opened mean with the updates, and the broken uploads with the model.
 func (w *world) judge(mean, sum []float64, out *Calibration) error {
-	n := float64(w.c.onTime())
+	n := float64(out.Listed)
 	encoder, err := privacy.NewEncoder(w.plan.Privacy, w.round.ID.Digest)
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (w *world) judge(mean, sum []float64, out *Calibration) error {
 		square += (x - sum[i]/n) * (x - sum[i]/n)
 	}
 	values := float64(len(mean))
-	out.NoiseRatio = math.Sqrt(square/values) / encoder.NoiseStdDev(w.c.onTime())
+	out.NoiseRatio = math.Sqrt(square/values) / encoder.NoiseStdDev(out.Listed)
 	out.NoiseStdErr = 1 / math.Sqrt(2*values)
 	w.compare(out)
 	return nil
@@ -120,7 +120,7 @@ func (w *world) compare(out *Calibration) {
 	whole, waits, wholes := 0.0, 0.0, 0.0
 	for _, v := range out.Vehicles[:w.c.onTime()] {
 		seal = append(seal, v.SealSeconds)
-		if v.Breaks == 0 {
+		if v.Breaks == 0 && v.Fate != gaveUp {
 			whole, waits, wholes = whole+float64(v.Sent-v.Reported), waits+float64(v.Requests)+2, wholes+1
 		}
 	}
@@ -131,7 +131,7 @@ func (w *world) compare(out *Calibration) {
 	}
 	out.ConnectBytes, out.ConnectTrips = int(whole/wholes), waits/wholes
 	for _, v := range out.Vehicles[:w.c.onTime()] {
-		if v.Breaks == 1 {
+		if v.Breaks == 1 && v.Fate != gaveUp {
 			extra = append(extra, float64(v.Sent-v.Reported)-whole/wholes)
 		}
 	}

@@ -27,6 +27,7 @@ type Config struct {
 	Folder   string          // for the roles' state; new, required
 	Scenario planet.Scenario // whose vehicles and links are used
 	Privacy  schema.Privacy  // of the task; the zero value is a discrete Gaussian of multiplier 1
+	Suite    int             // of the boxes; 0 means 1
 	// Vehicles take part, 8 to 10,000: every second breaks off once in mid-upload, the last comes too late.
 	Vehicles int
 	// Clock is the processor time of this process; nil: time on the wall.
@@ -82,7 +83,11 @@ func Task(s planet.Scenario, p schema.Privacy) schema.Task {
 	}
 }
 
+// onTime is how many vehicles report before the close; some of them may find no link that suffices.
 func (c *Config) onTime() int { return c.Vehicles - 1 }
+
+// least is the smallest batch of the real round.
+func (c *Config) least() int { return max(2, c.Vehicles/4) }
 
 // Run plays one round with the real roles. The error wraps [ErrConfig] or is one of the roles'.
 func Run(ctx context.Context, c Config) (*Calibration, error) {
@@ -138,7 +143,7 @@ func (t *trip) end() {
 }
 
 // set gives vehicle i a link and has it seal a report.
-func (w *world) set(ctx context.Context, i int, sum []float64) (*trip, error) {
+func (w *world) set(ctx context.Context, i int) (*trip, error) {
 	link, err := planet.NewLink(w.c.Scenario, w.c.number(i))
 	if err != nil {
 		return nil, err
@@ -154,11 +159,7 @@ func (w *world) set(ctx context.Context, i int, sum []float64) (*trip, error) {
 		t.end()
 		return nil, err
 	}
-	values := update(i, w.c.Scenario.Report.Values)
-	for j, v := range values {
-		sum[j] += float64(v)
-	}
-	model := w.round.Descriptor.ModelHash
+	values, model := update(i, w.c.Scenario.Report.Values), w.round.Descriptor.ModelHash
 	before := w.c.Clock()
 	if t.sealed, err = t.client.Seal(ctx, t.store, w.round.Name.Task, w.round.Name.Epoch, client.Update{Values: values, ModelHash: model}); err != nil {
 		t.end()
@@ -180,7 +181,7 @@ func update(i, n int) []float32 {
 
 // vehicle seals and delivers; every second one breaks off once, somewhere in its pieces.
 func (w *world) vehicle(ctx context.Context, i int, out *Calibration, sum []float64) error {
-	t, err := w.set(ctx, i, sum)
+	t, err := w.set(ctx, i)
 	if err != nil {
 		return err
 	}
@@ -198,28 +199,50 @@ func (w *world) vehicle(ctx context.Context, i int, out *Calibration, sum []floa
 	}
 	t.wire.reset(cut)
 	w.gate.take()
-	d, err := t.client.Deliver(ctx, t.store, w.plan, t.sealed.File(), nil)
+	fate, err := w.deliver(ctx, t)
 	if err != nil {
 		return err
 	}
-	w.note(i, t, d, out)
+	if fate == client.Sent.String() {
+		for j, v := range update(i, len(sum)) {
+			sum[j] += float64(v)
+		}
+	}
+	w.note(i, t, fate, out)
 	return nil
+}
+
+// gaveUp is the fate of a vehicle whose link is never up for a whole piece.
+const gaveUp = "gave up"
+
+// deliver tries as often as a vehicle that meets its link a few more times.
+func (w *world) deliver(ctx context.Context, t *trip) (string, error) {
+	for range 5 {
+		d, err := t.client.Deliver(ctx, t.store, w.plan, t.sealed.File(), nil)
+		if err == nil {
+			return d.Fate.String(), nil
+		}
+		if !errors.Is(err, pipeline.ErrNotReady) || ctx.Err() != nil {
+			return "", err
+		}
+	}
+	return gaveUp, nil
 }
 
 func (w *world) headerBytes() int { return w.plan.Secagg.HeaderObjectBytes() }
 
-// note writes down what a vehicle did. The first one, which is never broken on purpose, tells what a connection costs.
-func (w *world) note(i int, t *trip, d *client.Delivery, out *Calibration) {
+// note writes down what a vehicle did. The first one that does not break tells what a connection costs.
+func (w *world) note(i int, t *trip, fate string, out *Calibration) {
 	requests, refused := w.gate.take()
 	sent, elapsed, dials, breaks := t.wire.counts()
 	profile, place := w.c.Scenario.Vehicle(w.c.number(i))
 	trips := float64(requests+2*dials) + w.c.Scenario.Report.PieceTrips*float64(w.plan.Header().Pieces())
 	out.Vehicles = append(out.Vehicles, Vehicle{
 		Number: w.c.number(i), Profile: profile, Region: place.Region, Reported: t.sealed.Bytes, Sent: sent, Requests: requests, Breaks: breaks,
-		Seconds: elapsed.Seconds() + trips*t.wire.link.RoundTrip.Seconds(), SealSeconds: t.seal.Seconds(), Fate: d.Fate.String(),
+		Seconds: elapsed.Seconds() + trips*t.wire.link.RoundTrip.Seconds(), SealSeconds: t.seal.Seconds(), Fate: fate,
 	})
 	out.GatewayRefusals += refused
-	if i == 0 {
+	if out.ReportBytes == 0 && breaks == 0 {
 		out.ConnectBytes = int(sent - t.sealed.Bytes)
 		out.ReportBytes = t.sealed.Bytes
 	}

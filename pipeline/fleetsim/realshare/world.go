@@ -64,8 +64,10 @@ func newWorld(ctx context.Context, c *Config) (w *world, err error) {
 	for _, m := range members {
 		task.Committee.Keys = append(task.Committee.Keys, schema.NewPublicKey(m))
 	}
-	on := c.onTime()
-	task.Batch = schema.Batch{Min: on, Max: c.Vehicles, Lanes: 1}
+	task.Batch = schema.Batch{Min: c.least(), Max: c.Vehicles, Lanes: 1}
+	if c.Suite != 0 {
+		task.Suite = c.Suite
+	}
 	if w.collector, err = collector.New(collects, nil); err != nil {
 		return w, err
 	}
