@@ -153,7 +153,7 @@ func (l *lab) run(figure func(Attempt) float64) ([]float64, error) {
 		}
 		l.world.handle(e)
 	}
-	l.world.close(l.world.rounds[0].deadline, 0, false) // tells of them
+	l.world.close(l.world.rounds[0].deadline, 0, false)                                  // tells of them
 	slices.SortFunc(l.attempts, func(a, b Attempt) int { return a.Vehicle - b.Vehicle }) // independent ones side by side
 	var all []float64
 	for _, a := range l.attempts {
