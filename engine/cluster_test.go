@@ -85,7 +85,7 @@ func (c *cluster) kill(worker *process) (killed []relative) {
 	c.t.Helper()
 	killed = descendants(worker.cmd.Process.Pid, marked(c.mark()))
 	for _, p := range killed { // from the root: nobody sees his child die and tells of it
-		if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH { // it may end with its parent
 			c.t.Errorf("kill %v: %v", p, err)
 		}
 	}
@@ -98,7 +98,10 @@ func (c *cluster) mark() string { return markEnv + "=" + c.dir }
 func (c *cluster) stop() {
 	for _, d := range slices.Backward(c.daemons) {
 		_ = d.cmd.Process.Signal(syscall.SIGTERM) // a killed one has ended already
-		<-d.ended
+		select {
+		case <-d.ended:
+		case <-time.After(time.Minute): // what is left is found below
+		}
 	}
 	left := marked(c.mark())
 	for end := time.Now().Add(time.Minute); len(left) > 0 && time.Now().Before(end); left = marked(c.mark()) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/veilsum/veilsum/storage"
@@ -126,12 +127,15 @@ func TestStepKilled(t *testing.T) {
 	env := w.place(t, s3)
 	records := w.records(t, env)
 	events, wrapperEnv := wrapped(t, "1-2="+stored+",1-5="+recorded)
-	var puts []string // up to the kill of 1-2; read when the proxy is idle
+	var mu sync.Mutex
+	var puts []string // up to the kill of 1-2
 	proxied, _ := storagetest.StartFaultProxy(t, s3, func(r *http.Request) storagetest.Fault {
 		if r.Method != http.MethodPut || noted(events, "killed.1-2") {
 			return storagetest.None
 		}
+		mu.Lock()
 		puts = append(puts, r.URL.Path)
+		mu.Unlock()
 		if !strings.HasSuffix(r.URL.Path, records["1-2"]) {
 			return storagetest.None
 		}
@@ -155,6 +159,8 @@ func TestStepKilled(t *testing.T) {
 		}
 	}
 	partial := w.partialOf(t, s3, records["1-2"])
+	mu.Lock()
+	defer mu.Unlock()
 	if !slices.ContainsFunc(puts, func(path string) bool { return strings.HasSuffix(path, partial) }) {
 		t.Errorf("step 1-2 was killed before it put its partial sum %s: %v", partial, puts)
 	}

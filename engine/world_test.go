@@ -129,13 +129,15 @@ func same(t *testing.T, got, want map[string]string) {
 	}
 }
 
+// builtIn is the folder of what program built; TestMain removes it.
+var builtIn string
+
 // program builds veilsum, once.
-var program = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "veilsum-built-")
-	if err != nil {
+var program = sync.OnceValues(func() (path string, err error) {
+	if builtIn, err = os.MkdirTemp("", "veilsum-built-"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(folder, "veilsum")
+	path = filepath.Join(builtIn, "veilsum")
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", path, "../cmd/veilsum").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}

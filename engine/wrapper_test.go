@@ -48,8 +48,8 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	code := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }
@@ -151,10 +151,11 @@ func suffer(real string, args []string, step, harm string) error {
 		}
 		return until("to be killed", func() bool { return false })
 	}
-	stdout, err := fullPipe()
+	unread, stdout, err := fullPipe()
 	if err != nil {
 		return err
 	}
+	defer unread.Close() // and not before: who writes in a pipe that nobody can read is not waiting
 	cmd := exec.Command(real, args...)
 	cmd.Stdout, cmd.Stderr = stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -166,8 +167,8 @@ func suffer(real string, args []string, step, harm string) error {
 	if err := errors.Join(cmd.Process.Kill(), note("killed."+step)); err != nil {
 		return err
 	}
-	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != -1 {
-		return fmt.Errorf("%s was not killed: %v", step, err)
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		return fmt.Errorf("%s ended before it was killed: %v", step, err)
 	}
 	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
@@ -187,18 +188,17 @@ func reached(step, harm string) bool {
 }
 
 // fullPipe returns a pipe without room: who has something to say in it waits for ever.
-func fullPipe() (*os.File, error) {
-	_, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
+func fullPipe() (r, w *os.File, err error) {
+	if r, w, err = os.Pipe(); err != nil {
+		return nil, nil, err
 	}
 	if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err = io.Copy(w, forever{}); !errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fmt.Errorf("the pipe is not full: %v", err)
+		return nil, nil, fmt.Errorf("the pipe is not full: %v", err)
 	}
-	return w, nil
+	return r, w, nil
 }
 
 type forever struct{}
