@@ -55,6 +55,9 @@ type Options struct {
 	// Remembered are checkpoints that earlier audits saw ([Report.Checkpoints]), at most one a
 	// ledger. A ledger that does not continue its own is a flaw, and so is one that is gone.
 	Remembered []ledger.Checkpoint
+	// Regions are the stores of regions that the audit can read, by name: the pieces of their reports lie there. A
+	// region's store is believed no more than the audited one.
+	Regions map[string]storage.Store
 	// Progress is told how many rounds of a task are done; may be nil.
 	Progress func(done, total int)
 }

@@ -115,6 +115,8 @@ type Round struct {
 	Unclipped    *schema.Real `json:"unclipped,omitempty"`
 	// Orphans are objects that nothing names and nobody reads: leftovers of a crash or a lost race.
 	Orphans []string `json:"orphans"`
+	// Regions are those of the descriptor; absent if it names none.
+	Regions []*Region `json:"regions,omitempty"`
 
 	vehicles []schema.VehicleID
 	round    *pipeline.Round

@@ -24,6 +24,8 @@ type roundAudit struct {
 	foreign  int   // votes that name a checkpoint which the ledger does not give
 	// refused holds, by decryptor, the reports that one of its checks refuses.
 	refused map[int][]schema.ReportID
+	// partials are the sums that the round's regions signed.
+	partials map[schema.Digest]bool
 }
 
 // lane is what the last round of a lane in which anybody voted rested on.
@@ -39,13 +41,13 @@ func (a *auditor) round(p *pipeline.Plan, n pipeline.RoundName, t *Task, lanes m
 		return blame(pipeline.DescriptorKey(n), "the descriptor", err)
 	}
 	a.count("descriptor")
-	ra := &roundAudit{auditor: a, Round: r, task: t, out: newRound(r), refused: map[int][]schema.ReportID{}}
+	ra := &roundAudit{auditor: a, Round: r, task: t, out: newRound(r), refused: map[int][]schema.ReportID{}, partials: map[schema.Digest]bool{}}
 	t.Rounds = append(t.Rounds, ra.out)
 	if lanes[n.Lane] == nil {
 		lanes[n.Lane] = &lane{}
 	}
 	for _, step := range []func() error{
-		ra.clipping, ra.roundKeys, ra.snapshot, ra.model, ra.bound, ra.loadReceipt, ra.candidates, ra.manifests, ra.reservation,
+		ra.clipping, ra.roundKeys, ra.snapshot, ra.model, ra.bound, ra.loadReceipt, ra.regions, ra.candidates, ra.manifests, ra.listed, ra.reservation,
 		ra.votes, func() error { return ra.forward(lanes[n.Lane]) }, ra.loadAnswers, ra.sums, ra.orphans,
 	} {
 		if err := step(); err != nil {
@@ -181,7 +183,7 @@ func (r *roundAudit) orphansBelow(prefix, named string) error {
 		if err != nil {
 			return err
 		}
-		if info.Key != named {
+		if o, _ := pipeline.ParseObject(info.Key); info.Key != named && !(o.Kind == pipeline.KindPartial && r.partials[o.Hash]) {
 			r.out.Orphans = append(r.out.Orphans, info.Key)
 		}
 	}

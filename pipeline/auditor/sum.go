@@ -176,30 +176,20 @@ func (w *worker) add(ctx context.Context, i int) error {
 	if !w.pieces {
 		return nil
 	}
-	return w.addPieces(ctx, rep)
+	return w.addPieces(rep)
 }
 
-// addPieces adds the pieces of a report after their root was compared with the signed header.
-func (w *worker) addPieces(ctx context.Context, rep *schema.Report) error {
-	var pieces [][]byte
-	var hashes []schema.Digest
-	for j := range rep.Header.Pieces() {
-		key := pipeline.PieceKey(w.Name, rep.ID, j)
-		b, err := storage.ReadAll(ctx, w.store, key, int64(rep.Header.PieceBytes(j)))
-		if errors.Is(err, storage.ErrNotExist) && w.opt.Depth == DepthAuto {
-			w.tally.missing(key)
-			return nil
-		}
-		if err != nil {
-			return blame(key, "the piece", err)
-		}
-		if len(b) != rep.Header.PieceBytes(j) {
-			return flawf(key, "%d bytes, %d are signed", len(b), rep.Header.PieceBytes(j))
-		}
-		pieces, hashes = append(pieces, b), append(hashes, schema.HashPiece(j, b))
+// addPieces adds the pieces of a report.
+func (w *worker) addPieces(rep *schema.Report) error {
+	pieces, err := w.allPieces(rep)
+	if errors.Is(err, storage.ErrNotExist) && w.opt.Depth == DepthAuto {
+		var f *Flaw
+		errors.As(err, &f)
+		w.tally.missing(f.Object)
+		return nil
 	}
-	if !schema.PieceRoot(hashes).Equal(rep.Header.Root) {
-		return flawf(pipeline.PieceKey(w.Name, rep.ID, 0), "the report's %d pieces differ from their signed root", len(pieces))
+	if err != nil {
+		return err
 	}
 	for j, b := range pieces {
 		if err := w.sum.AddBlocks(j*w.Task.PieceBlocks, b); err != nil {
@@ -207,6 +197,27 @@ func (w *worker) addPieces(ctx context.Context, rep *schema.Report) error {
 		}
 	}
 	return nil
+}
+
+// piecesIn reads the pieces of a report in a store and compares their root with the signed header.
+func (w *worker) piecesIn(s storage.Store, rep *schema.Report) ([][]byte, error) {
+	var pieces [][]byte
+	var hashes []schema.Digest
+	for j := range rep.Header.Pieces() {
+		key := pipeline.PieceKey(w.Name, rep.ID, j)
+		b, err := storage.ReadAll(w.ctx, s, key, int64(rep.Header.PieceBytes(j)))
+		if err != nil {
+			return nil, blame(key, "the piece"+w.unread(), err)
+		}
+		if len(b) != rep.Header.PieceBytes(j) {
+			return nil, flawf(key, "%d bytes, %d are signed", len(b), rep.Header.PieceBytes(j))
+		}
+		pieces, hashes = append(pieces, b), append(hashes, schema.HashPiece(j, b))
+	}
+	if !schema.PieceRoot(hashes).Equal(rep.Header.Root) {
+		return nil, flawf(pipeline.PieceKey(w.Name, rep.ID, 0), "the report's %d pieces differ from their signed root", len(pieces))
+	}
+	return pieces, nil
 }
 
 // compareSum compares the sum added here with the partial sum that the receipt
@@ -261,7 +272,7 @@ func (r *roundAudit) sameCorr(key string, t *tally, signed []byte) (*secagg.Sum,
 	r.out.Depth = SumSigned
 	why := "as asked"
 	if t.absent != "" {
-		why = fmt.Sprintf("because pieces are not in the store (first %s)", t.absent)
+		why = fmt.Sprintf("because pieces are not in the store (first %s)", t.absent) + r.unread()
 	}
 	r.note(key, "the sum of c is taken as the Collector signed it, %s; the sum of corr was added again", why)
 	return sum, nil

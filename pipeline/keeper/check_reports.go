@@ -94,7 +94,7 @@ func (x *roundCheck) reportsFound(ids []schema.ReportID, errs []error, gone []in
 		rep, key := x.reports[id], pipeline.HeaderKey(x.name, id)
 		_, listed := slices.BinarySearchFunc(x.listed, id, schema.CompareReports)
 		err := errs[i]
-		if err == nil && gone[i] > 0 && x.receipt == nil {
+		if err == nil && gone[i] > 0 && x.receipt == nil && !x.elsewhere(gone[i]) {
 			err = fmt.Errorf("%w: %d pieces of this report, which was acknowledged, are missing", pipeline.ErrUntrusted, gone[i])
 		}
 		switch {

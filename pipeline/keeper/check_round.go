@@ -24,6 +24,8 @@ type roundCheck struct {
 	listed  []schema.ReportID
 	votes   map[schema.Digest]bool // valid ones, by identity
 	answers map[schema.Digest]bool
+	// regional are the partial sums that the round's regions signed.
+	regional map[schema.Digest]bool
 }
 
 // round implements visitor.
@@ -42,7 +44,7 @@ func (c *checker) round(r *round) error {
 			c.count(pipeline.KindPiece, info)
 		}
 	}
-	x := &roundCheck{checker: c, round: r, votes: map[schema.Digest]bool{}, answers: map[schema.Digest]bool{}}
+	x := &roundCheck{checker: c, round: r, votes: map[schema.Digest]bool{}, answers: map[schema.Digest]bool{}, regional: map[schema.Digest]bool{}}
 	return x.run()
 }
 
@@ -55,7 +57,7 @@ func (x *roundCheck) run() error {
 		x.out.Open++
 		return x.blame(pipeline.DescriptorKey(x.name), err)
 	}
-	for _, step := range []func() error{x.basis, x.end, x.lists, x.committee, x.sums, x.allReports, x.names} {
+	for _, step := range []func() error{x.basis, x.end, x.lists, x.committee, x.regions, x.sums, x.allReports, x.names} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -245,7 +247,7 @@ func (x *roundCheck) sums() error {
 		if err != nil {
 			return err
 		}
-		if !needed && x.receipt != nil {
+		if !needed && x.receipt != nil && !(o.Kind == pipeline.KindPartial && x.regional[o.Hash]) {
 			x.orphan(o.Info.Key, "no receipt names it", Amount{1, o.Info.Size})
 		}
 	}

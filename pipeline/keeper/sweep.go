@@ -191,6 +191,8 @@ type need struct {
 	receipt *schema.Receipt
 	listed  []schema.ReportID // of the certified list, sorted
 	spent   bool              // the pieces of the list may go
+	// regional are the partial sums that the round's regions signed: evidence of who said what.
+	regional map[schema.Digest]bool
 }
 
 // needed returns nil if everything must stay: the round goes on, or ended a short time ago.
@@ -207,7 +209,14 @@ func (w *sweeper) needed(r *round) (*need, error) {
 	if !old(w.opt.Now, receipt.Modified, w.opt.Grace) {
 		return nil, nil
 	}
-	n := &need{receipt: c}
+	n := &need{receipt: c, regional: map[schema.Digest]bool{}}
+	signed, err := regionSums(w.plans, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, partial := range signed {
+		n.regional[partial] = true
+	}
 	if !c.Manifest.IsZero() {
 		m, err := pipeline.LoadManifest(w.ctx, w.store, p, c.Manifest)
 		if err != nil {
@@ -240,6 +249,7 @@ func (w *sweeper) replaced(name pipeline.RoundName, n *need) error {
 func (n *need) why(o object) string {
 	switch {
 	case n == nil:
+	case o.Kind == pipeline.KindPartial && n.regional[o.Hash]:
 	case o.Kind == pipeline.KindPartial && (n.receipt.Status != schema.StatusCommitted || o.Hash != n.receipt.Sum):
 		return WhyPartial
 	case o.Kind == pipeline.KindAggregate && (n.receipt.Status != schema.StatusCommitted || o.Hash != n.receipt.Aggregate):
