@@ -27,6 +27,7 @@ type auditFlags struct {
 	statement string
 	table     string
 	force     bool
+	stores    storesFlag
 }
 
 func (a *app) auditCommand() *cobra.Command {
@@ -46,6 +47,7 @@ func (a *app) auditCommand() *cobra.Command {
 	c.Flags().StringVar(&f.statement, "statement", "", "write the privacy statement as JSON to this file")
 	c.Flags().StringVar(&f.table, "table", "", "write a table with a row for each round, as an Arrow file")
 	c.Flags().BoolVar(&f.force, "force", false, "overwrite the files")
+	f.stores.register(c)
 	c.AddCommand(a.auditCanaryCommand(), a.auditConfigCommand())
 	return c
 }
@@ -72,7 +74,9 @@ is gone. The file is replaced only if all evidence verifies.
 DEPTH  With the pieces of all reports a sum is added again in full. Where pieces
 are gone, the sum of c is taken as the Collector signed it and only that of corr is
 added again; the report says which. --pieces makes missing pieces a flaw,
---no-pieces saves the reading.
+--no-pieces saves the reading. Pieces of a round with regions lie in the regions' stores:
+give them with --region NAME=STORE. They are believed no more than --store; the
+report says whose were not given.
 
 OBJECTS THAT NO RECEIPT NAMES  Whoever can write to the store can plant a candidate
 list, check, late vote or manifest that does not verify. Every role takes it
@@ -124,6 +128,9 @@ func (a *app) audit(ctx context.Context, f *auditFlags) error {
 		return err
 	}
 	if err := pipeline.CheckFormat(ctx, s); err != nil {
+		return err
+	}
+	if opt.Regions, err = f.stores.open(ctx); err != nil {
 		return err
 	}
 	if opt.Remembered, err = readRemembered(f.remember); err != nil {

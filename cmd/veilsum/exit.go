@@ -17,6 +17,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/decryptor/watch"
 	"github.com/veilsum/veilsum/pipeline/fleetsim/planet"
 	"github.com/veilsum/veilsum/pipeline/fleetsim/realshare"
+	"github.com/veilsum/veilsum/pipeline/region"
 	"github.com/veilsum/veilsum/pipeline/releaser"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/canary"
@@ -58,6 +59,7 @@ type meaning struct {
 
 // meanings in the order they are tried: the more telling one first.
 var meanings = []meaning{
+	{region.ErrLies, exitVerify, "trust none of what this region's aggregator signs"},
 	{errFlaws, exitVerify, "restore what is damaged or missing from a copy; of an open round abort it and open the next epoch; \"veilsum audit\" says what is still proven"},
 	{pipeline.ErrStore, exitFailed, `nothing was written; "veilsum store doctor" shows what is wrong, storage/STORE.md lists servers that work`},
 	{pipeline.ErrFormat, exitFailed, "use the veilsum that made this store, or a newer one; nothing was read or written"},

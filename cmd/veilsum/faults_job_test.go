@@ -238,10 +238,43 @@ func (j *job) steps(epoch, word string) [][]string {
 		return all
 	case "check", "vote", "answer":
 		return members(word)
+	case "open-regions":
+		return [][]string{{"round", "open", "--epoch", epoch, "--key", "collector.pem", "--regions", "regions.yaml"}}
+	case "sync":
+		return [][]string{{"region", "sync", "--epoch", epoch, "--store", "file:near", "--root", "file:store"}}
+	case "near-seal":
+		var all [][]string
+		for _, v := range j.vehicles {
+			all = append(all, append(sealing(epoch, v), "--store", "file:near"))
+		}
+		return all
+	case "near-sum":
+		return [][]string{{"region", "sum", "--now", "--name", "near", "--key", "near.pem", "--epoch", epoch, "--store", "file:near", "--root", "file:store"}}
 	case "sum":
 		return [][]string{{"batch", "sum", "--epoch", epoch}}
 	}
 	return [][]string{{"round", word, "--epoch", epoch, "--key", "collector.pem"}}
+}
+
+// regional gives the job a region with a store of its own, near.
+func regional(t *testing.T, j *job) {
+	t.Helper()
+	key, err := j.do("key", "new", "near.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("regions:\n  - {name: near, aggregator: %v}\n", key["public_key"])
+	if err := os.WriteFile(filepath.Join(j.dir, "regions.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nearStore is how an audit reads the region's store, if there is one.
+func (j *job) nearStore() []string {
+	if _, err := os.Stat(filepath.Join(j.dir, "near")); err != nil {
+		return nil
+	}
+	return []string{"--region", "near=file:near"}
 }
 
 func sealing(epoch, vehicle string) []string {

@@ -116,6 +116,11 @@ func makeFaultSteps(t *testing.T, dir string) (steps []*faultStep) {
 	abandoned.void, abandoned.left = true, true
 	play("2", "propose")
 	stop("round abort", "2", "abort", first("2", "abort")...).void = true
+	regional(t, live)
+	play("3", "open-regions")
+	stop("region sync", "3", "sync near-seal near-sum close check propose vote answer collect", first("3", "sync")...)
+	play("3", "sync", "near-seal")
+	stop("region sum", "3", "near-sum close check propose vote answer collect", first("3", "near-sum")...)
 	for _, s := range steps {
 		if err := s.prepare(s.from.copy(t, s.from.dir+"-plain")); err != nil {
 			t.Fatal(err)
@@ -195,7 +200,7 @@ func (j *job) ending(epoch string) (e ending, err error) {
 	if err != nil {
 		return e, err
 	}
-	audit, err := j.do("audit", "--pieces")
+	audit, err := j.do(append([]string{"audit", "--pieces"}, j.nearStore()...)...)
 	if err != nil {
 		return e, err
 	}

@@ -60,14 +60,15 @@ func runScripts(t *testing.T, dir string, storeOf func(script string) string) {
 			return setupJob(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  cmdExits,
-			"keep":   cmdKeep,
-			"expand": cmdExpand,
-			"update": cmdUpdate,
-			"tree":   cmdTree,
-			"unzip":  cmdUnzip,
-			"flip":   cmdFlip,
-			"agekey": cmdAgeKey,
+			"exits":   cmdExits,
+			"keep":    cmdKeep,
+			"expand":  cmdExpand,
+			"update":  cmdUpdate,
+			"tree":    cmdTree,
+			"unzip":   cmdUnzip,
+			"flip":    cmdFlip,
+			"agekey":  cmdAgeKey,
+			"falsify": cmdFalsify,
 
 			"freeport": cmdFreePort,
 			"await":    cmdAwait,

@@ -111,6 +111,7 @@ type statusResult struct {
 	Reason     string         `json:"reason,omitempty"`
 	Partials   int            `json:"partial_sums"`
 	State      string         `json:"state"`
+	Regions    []regionLine   `json:"regions,omitempty"`
 }
 
 func newStatus(ctx context.Context, o *opened, r *pipeline.Round) (*statusResult, error) {
@@ -130,7 +131,8 @@ func newStatus(ctx context.Context, o *opened, r *pipeline.Round) (*statusResult
 		return nil, err
 	}
 	s.State = s.next(r)
-	return s, nil
+	s.Regions, err = regionStatus(ctx, o, r)
+	return s, err
 }
 
 func (s *statusResult) committee(ctx context.Context, store storage.Store, r *pipeline.Round) error {
@@ -227,6 +229,9 @@ func (s *statusResult) Text() string {
 	}
 	line("reports", "%d complete, %d in the frozen list, %d in the proposed one", s.Reports, s.Frozen, s.Proposed)
 	line("partials", "%d", s.Partials)
+	for l := range strings.Lines(regionLines(s.Regions)) {
+		line("region", "%s", strings.TrimSuffix(l, "\n"))
+	}
 	line("checks", "%s", decryptors(s.Checks))
 	line("votes", "%s", decryptors(s.Votes))
 	line("answers", "%s", decryptors(s.Answers))

@@ -64,6 +64,7 @@ type openFlags struct {
 	oldest   uint64
 	deadline time.Duration
 	expires  time.Duration
+	regions  string
 }
 
 func (a *app) roundOpenCommand() *cobra.Command {
@@ -71,7 +72,11 @@ func (a *app) roundOpenCommand() *cobra.Command {
 	c := f.register(verb("open", "Open a round", `Publishes the model and the signed descriptor of one (epoch, lane), with every
 decryptor's round key. Vehicles may then seal for it. Repeating it changes nothing.
 If the task adapts its clipping norm, the round's norm follows from the newest
-round that is committed by now; open the epochs of a lane in their order.`,
+round that is committed by now; open the epochs of a lane in their order.
+
+--regions names a list "regions:" of name, aggregator (the public key that signs the
+region's sum, or its file) and deadline (a time of RFC 3339 or as long from now, such as
+45m; without it that of the round): see "veilsum region sync" and "region sum".`,
 		"  veilsum round open --epoch 1 --model model.bin --key collector.pem --store file:./store --task $TASK --owner owner.pub",
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.roundOpen(ctx, f) }))
 	c.Flags().StringVar(&f.model, "model", "", "model file that vehicles start from; empty for none")
@@ -80,6 +85,7 @@ round that is committed by now; open the epochs of a lane in their order.`,
 	c.Flags().StringVar(&f.snapshot, "snapshot", "", "root of the enrollment snapshot; default the newest in the store")
 	c.Flags().Uint64Var(&f.oldest, "oldest-model", 0, "earliest epoch whose model is still accepted; default this epoch")
 	c.Flags().DurationVar(&f.deadline, "deadline", time.Hour, "advice to vehicles: report within this time")
+	c.Flags().StringVar(&f.regions, "regions", "", "YAML file with the round's regions; none: all vehicles report to --store")
 	c.Flags().DurationVar(&f.expires, "expires", 0, "round keys expire after this time; default when the committee's keys do")
 	return c
 }
@@ -111,6 +117,11 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 	}
 	if f.model != "" {
 		if op.Model, err = os.ReadFile(f.model); err != nil {
+			return err
+		}
+	}
+	if f.regions != "" {
+		if op.Regions, err = a.readRegions(f.regions, time.Now(), op.Deadline); err != nil {
 			return err
 		}
 	}
@@ -200,110 +211,6 @@ func (r openResult) Text() string {
 		text += fmt.Sprintf("clipping norm %.6g, the task's: no round is committed yet\n", r.ClippingNorm)
 	}
 	return text
-}
-
-func (a *app) roundCloseCommand() *cobra.Command {
-	f := &collectorFlags{}
-	var atLeast int
-	c := f.register(verb("close", "Freeze the list of candidate reports", `Lists the complete reports once and freezes them as the candidates that the
-committee checks. Reports that come later miss the round. Exit status 75 while
-there are fewer than min_batch_size, or fewer than --at-least: with it a round is a
-buffer that is opened when it is full, while the next one is open already.`,
-		"  veilsum round close --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
-				id, n, err := c.CloseAt(ctx, o.store, r, atLeast)
-				if err != nil {
-					return err
-				}
-				a.out.Result(closeResult{Candidates: id, Reports: n})
-				return nil
-			})
-		}))
-	c.Flags().IntVar(&atLeast, "at-least", 0, "close only if so many reports are complete; at most max_batch_size")
-	return c
-}
-
-type closeResult struct {
-	Candidates schema.Digest `json:"candidates"`
-	Reports    int           `json:"reports"`
-}
-
-// Text implements ui.Result.
-func (r closeResult) Text() string {
-	return fmt.Sprintf("%d candidate reports in list %s\n", r.Reports, r.Candidates)
-}
-
-func (a *app) roundProposeCommand() *cobra.Command {
-	f := &collectorFlags{}
-	var candidates string
-	c := f.register(verb("propose", "Propose the list and reserve its cost", `Makes the manifest (the candidates less every refused report), reserves its
-cost in the BudgetScope, and publishes both. Nothing is written if the budget
-or a participation limit would be exceeded (exit status 4).`,
-		"  veilsum round propose --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
-				return a.propose(ctx, c, o, r, candidates)
-			})
-		}))
-	c.Flags().StringVar(&candidates, "candidates", "", "candidate list; default the largest whose reports are all there")
-	return c
-}
-
-func (a *app) propose(ctx context.Context, c *collector.Collector, o *opened, r *pipeline.Round, candidates string) error {
-	if err := pipeline.Ended(ctx, o.store, r); err != nil {
-		return err
-	}
-	id, err := candidatesOf(ctx, o, r, candidates)
-	if err != nil {
-		return err
-	}
-	p, err := c.Propose(ctx, o.store, r, id)
-	if err != nil {
-		return err
-	}
-	for _, k := range p.Ignored {
-		a.out.Warn("decryptor %d refused more reports alone than vehicles may be dishonest; its refusals are ignored", k)
-	}
-	if len(p.Refused) > 0 {
-		a.code = exitRefused
-	}
-	a.out.Result(proposeResult{Manifest: p.Manifest, Reports: p.Reports, Refused: refusals(p.Refused)})
-	return nil
-}
-
-type proposeResult struct {
-	Manifest schema.ManifestID `json:"manifest"`
-	Reports  int               `json:"reports"`
-	Refused  []schema.Refusal  `json:"refused"`
-}
-
-// Text implements ui.Result.
-func (r proposeResult) Text() string {
-	return fmt.Sprintf("manifest %s of %d reports proposed and reserved\n", r.Manifest, r.Reports) + refusalLines(r.Refused)
-}
-
-func (a *app) roundCollectCommand() *cobra.Command {
-	f := &collectorFlags{}
-	var out string
-	var force bool
-	c := f.register(verb("collect", "Open the sum and publish aggregate and receipt", `Opens the noisy sum over the certified list with the committee's answers,
-writes the Arrow aggregate and then the receipt, which is the commit point.
-Partial sums in the store are used; what they lack is added. Repeating it
-shows the receipt. Exit status 6 while votes or answers are missing.`,
-		"  veilsum round collect --epoch 1 --out mean.arrow --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
-				got, err := c.Collect(ctx, o.store, r, a.progress("reports added"))
-				if err != nil {
-					return err
-				}
-				return a.showReceipt(ctx, o, r, got.Receipt, out, force)
-			})
-		}))
-	c.Flags().StringVar(&out, "out", "", "also copy the aggregate to this file")
-	c.Flags().BoolVar(&force, "force", false, "overwrite --out")
-	return c
 }
 
 func (a *app) showReceipt(ctx context.Context, o *opened, r *pipeline.Round, rec schema.Receipt, out string, force bool) error {

@@ -87,7 +87,7 @@ func TestForgedStatement(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	// Nor can the name of its statement be taken: here with its words and another signature.
-	own, err := region.Sum(ctx, w.near["east"], mem.New(), w.r, "east", w.keys["east"], nil)
+	own, err := region.Sum(ctx, w.near["east"], mem.New(), w.r, "east", w.keys["east"], region.Options{})
 	w.ok(err)
 	w.statement("east", stranger, own.RegionSum)
 	w.sum("east") // and the true one still counts
@@ -144,6 +144,22 @@ func TestPlantedPartial(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	w.truth(got.Receipt)
+}
+
+// TestPlantedInRegion: who can upload to a region's store plants a false partial sum there; the region does not sign it.
+func TestPlantedInRegion(t *testing.T) {
+	w := newWorld(t, 300, 2)
+	ids, err := pipeline.ListReports(ctx, w.near["east"], w.r.Name)
+	w.ok(err)
+	p, err := aggregator.FromReports(ctx, w.near["east"], w.r, ids, nil)
+	w.ok(err)
+	w.ok(p.Sum.AddBlocks(0, constant(w.r.Secagg, 1)))
+	_, err = aggregator.Store(ctx, w.near["east"], w.r, p)
+	w.ok(err)
+	w.sum("east")
+	if err := w.root("east").Verify(ctx, w.r, w.judge()["east"], nil); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestLyingAboutTheList: what a region says of its list is checked against the headers before the list is frozen; it is

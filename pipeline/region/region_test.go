@@ -68,7 +68,7 @@ func TestLateRegion(t *testing.T) {
 	if n != 4 {
 		t.Fatal(n, "candidates")
 	}
-	if _, err := region.Sum(ctx, w.near["west"], w.Store, w.r, "west", w.keys["west"], nil); !errors.Is(err, region.ErrLate) || !errors.Is(err, pipeline.ErrEnded) {
+	if _, err := region.Sum(ctx, w.near["west"], w.Store, w.r, "west", w.keys["west"], region.Options{}); !errors.Is(err, region.ErrLate) || !errors.Is(err, pipeline.ErrEnded) {
 		t.Error(err)
 	}
 	if s := w.judge()["west"]; s.State != region.Absent {
@@ -103,13 +103,13 @@ func TestStatementAfterClose(t *testing.T) {
 	w.sum("east")
 	w.sum("north")
 	power := &pipelinetest.Power{Left: 3} // two headers and the sum
-	if _, err := region.Sum(ctx, w.near["west"], pipelinetest.Powered{Store: w.Store, Power: power}, w.r, "west", w.keys["west"], nil); !errors.Is(err, pipelinetest.ErrPower) {
+	if _, err := region.Sum(ctx, w.near["west"], pipelinetest.Powered{Store: w.Store, Power: power}, w.r, "west", w.keys["west"], region.Options{}); !errors.Is(err, pipelinetest.ErrPower) {
 		t.Fatal(err)
 	}
 	if _, n := w.checked(w.Collector); n != 4 {
 		t.Error(n, "candidates")
 	}
-	if _, err := region.Sum(ctx, w.near["west"], w.Store, w.r, "west", w.keys["west"], nil); !errors.Is(err, region.ErrLate) {
+	if _, err := region.Sum(ctx, w.near["west"], w.Store, w.r, "west", w.keys["west"], region.Options{}); !errors.Is(err, region.ErrLate) {
 		t.Error("after the statement:", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 			}
 			power := &pipelinetest.Power{Left: cut, After: after}
 			near, root := pipelinetest.Powered{Store: w.near["east"], Power: power}, pipelinetest.Powered{Store: w.Store, Power: power}
-			_, err := region.Sum(ctx, near, root, w.r, "east", w.keys["east"], nil)
+			_, err := region.Sum(ctx, near, root, w.r, "east", w.keys["east"], region.Options{})
 			if err == nil {
 				if cut < 6 {
 					t.Fatalf("only %d writes", cut)
@@ -171,7 +171,7 @@ func TestForeignAggregator(t *testing.T) {
 	w := newWorld(t, 300, 2)
 	for name, key := range map[string]string{"east": "west", "south": "east"} {
 		w.Unchanged(pipeline.ErrKey, func() error {
-			_, err := region.Sum(ctx, w.near["east"], w.Store, w.r, name, w.keys[key], nil)
+			_, err := region.Sum(ctx, w.near["east"], w.Store, w.r, name, w.keys[key], region.Options{})
 			return err
 		})
 	}

@@ -23,11 +23,19 @@ type Summed struct {
 	Bytes int64 // of all that the region gave the root's store
 }
 
+// Options are for [Sum]. The zero value trusts nothing in the region's store.
+type Options struct {
+	// Partials lets Sum start from the partial sums in the region's store. They are not signed: only if nobody but
+	// the aggregator can write them there, since with the region's signature a false one is the region's lie.
+	Partials bool
+	Progress aggregator.Progress // may be nil
+}
+
 // Sum is the regional aggregator's step: it freezes the list of the reports in the region's store, checks and adds them, and
 // gives the root's store the header objects, the partial sum, and last the signed statement, which commits
 // the region. Reports that fail a check are left out. Started again it goes on: once the statement lies in the
-// region's own store, the same one is sent. Partial sums in the region's own store are used.
-func Sum(ctx context.Context, near, root storage.Store, r *pipeline.Round, name string, key ed25519.PrivateKey, progress aggregator.Progress) (*Summed, error) {
+// region's own store, the same one is sent.
+func Sum(ctx context.Context, near, root storage.Store, r *pipeline.Round, name string, key ed25519.PrivateKey, opt Options) (*Summed, error) {
 	reg, ok := r.Region(name)
 	if own := schema.NewPublicKey(key); !ok || own != reg.Aggregator {
 		return nil, fmt.Errorf("%w: the round names no region %q with the key %s", pipeline.ErrKey, name, own)
@@ -41,7 +49,7 @@ func Sum(ctx context.Context, near, root storage.Store, r *pipeline.Round, name 
 		if err := u.inTime(ctx); err != nil {
 			return nil, err
 		}
-		signed, err := u.sign(ctx, key, progress)
+		signed, err := u.sign(ctx, key, opt)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +78,7 @@ func (u *up) inTime(ctx context.Context) error {
 }
 
 // sign makes the region's statement and stores it in the region's own store, where the partial sum is before it.
-func (u *up) sign(ctx context.Context, key ed25519.PrivateKey, progress aggregator.Progress) (none schema.Signed[schema.RegionSum], err error) {
+func (u *up) sign(ctx context.Context, key ed25519.PrivateKey, opt Options) (none schema.Signed[schema.RegionSum], err error) {
 	ids, err := u.freeze(ctx)
 	if err != nil {
 		return none, err
@@ -79,7 +87,11 @@ func (u *up) sign(ctx context.Context, key ed25519.PrivateKey, progress aggregat
 	if err != nil {
 		return none, err
 	}
-	sum, err := aggregator.Addable(ctx, u.near, u.round, good, progress)
+	add := aggregator.Sum
+	if opt.Partials {
+		add = aggregator.Addable
+	}
+	sum, err := add(ctx, u.near, u.round, good, opt.Progress)
 	if err != nil {
 		return none, err
 	}

@@ -33,15 +33,22 @@ var three = []string{"east", "north", "west"}
 // newWorld opens a round with three regions; n vehicles report to each, in turn, and a last vehicle to none.
 func newWorld(t testing.TB, d, n int) *world {
 	t.Helper()
-	w := &world{Fleet: pipelinetest.New(t, 3*n+1, pipelinetest.Task(d)), near: map[string]storage.Store{}, keys: map[string]ed25519.PrivateKey{}}
+	w := emptyWorld(t, pipelinetest.Task(d), 3*n+1)
+	w.open(1)
+	for i := range 3 * n {
+		w.report(three[i%3], i)
+	}
+	return w
+}
+
+// emptyWorld is a fleet with three regions, without a round.
+func emptyWorld(t testing.TB, task schema.Task, vehicles int) *world {
+	t.Helper()
+	w := &world{Fleet: pipelinetest.New(t, vehicles, task), near: map[string]storage.Store{}, keys: map[string]ed25519.PrivateKey{}}
 	for _, name := range three {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		w.ok(err)
 		w.near[name], w.keys[name] = mem.New(), key
-	}
-	w.open(1)
-	for i := range 3 * n {
-		w.report(three[i%3], i)
 	}
 	return w
 }
@@ -57,7 +64,8 @@ func (w *world) open(epoch uint64) {
 	var err error
 	w.r, err = w.Collector.Open(ctx, w.Store, w.Plan, o)
 	w.ok(err)
-	for _, near := range w.near {
+	for name := range w.keys {
+		near := w.near[name]
 		_, err := region.Sync(ctx, near, w.Store, w.r)
 		w.ok(err)
 	}
@@ -90,7 +98,7 @@ func (w *world) forge(name string, i int, g pipelinetest.Forgery) schema.ReportI
 
 func (w *world) sum(name string) *region.Summed {
 	w.T.Helper()
-	s, err := region.Sum(ctx, w.near[name], w.Store, w.r, name, w.keys[name], nil)
+	s, err := region.Sum(ctx, w.near[name], w.Store, w.r, name, w.keys[name], region.Options{})
 	w.ok(err)
 	return s
 }
