@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) fleetCommand() *cobra.Command {
-	return noun("fleet", "Which vehicles may report, and a simulation of them", a.fleetEnrollCommand(), a.fleetRevokeCommand(), a.fleetListCommand(), a.fleetSimulateCommand())
+	return noun("fleet", "Which vehicles may report, and a simulation of them", a.fleetEnrollCommand(), a.fleetRevokeCommand(), a.fleetListCommand(), a.fleetPaceCommand(), a.fleetSimulateCommand())
 }
 
 // fleetFlags name the authority and where the last snapshot is.

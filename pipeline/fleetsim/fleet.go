@@ -117,3 +117,26 @@ func (f *Fleet) LocalUpdate(global []float32, vehicle int) ([]float32, error) {
 	}
 	return m.weights, nil
 }
+
+// Accuracy returns the share of test rows that a model gets right, 0 to 1, or [ErrDimension].
+func (f *Fleet) Accuracy(model []float32) (float64, error) { return f.accuracyOn(model, f.test) }
+
+// AccuracyOf returns the share of its own rows that a vehicle gets right with a model: what it sees when it runs
+// one. It returns [ErrVehicle] or [ErrDimension].
+func (f *Fleet) AccuracyOf(vehicle int, model []float32) (float64, error) {
+	if vehicle < 0 || vehicle >= f.Vehicles() {
+		return 0, fmt.Errorf("%w: %d of %d", ErrVehicle, vehicle, f.Vehicles())
+	}
+	return f.accuracyOn(model, f.vehicles[vehicle])
+}
+
+func (f *Fleet) accuracyOn(model []float32, rows []int) (float64, error) {
+	if len(model) != f.Dimension() {
+		return 0, fmt.Errorf("%w: model has %d values, not %d", ErrDimension, len(model), f.Dimension())
+	}
+	if f.config.Hidden > 0 {
+		return f.mlp().accuracy(model, f.data, rows), nil
+	}
+	m := softmax{width: f.data.Width, classes: f.data.Classes, weights: model}
+	return m.accuracy(f.data, rows), nil
+}

@@ -47,9 +47,6 @@ func (t *Trainer) Apply(mean []float64) error {
 // Accuracy returns the share of test rows the current model gets right, 0 to 1. Test
 // rows belong to no vehicle, so the figure spends nothing of the vehicles' budget.
 func (t *Trainer) Accuracy() float64 {
-	if f := t.fleet; f.config.Hidden > 0 {
-		return f.mlp().accuracy(t.global, f.data, f.test)
-	}
-	m := softmax{width: t.fleet.data.Width, classes: t.fleet.data.Classes, weights: t.global}
-	return m.accuracy(t.fleet.data, t.fleet.test)
+	share, _ := t.fleet.Accuracy(t.global) // of the right dimension
+	return share
 }
