@@ -31,7 +31,9 @@ func TestWheel(t *testing.T) {
 		t.Errorf("the wheel has %d bytes; README.md says some 6 MB", info.Size())
 	}
 	run(t, nil, inside, "-m", "pip", "install", "--quiet", "--no-index", wheels[0])
-	run(t, nil, inside, "-m", "unittest", "discover", "-s", "tests")
+	program := filepath.Join(scratch, "veilsum")
+	run(t, nil, "go", "build", "-o", program, "../cmd/veilsum")
+	run(t, []string{"VEILSUM_PROGRAM=" + program}, inside, "-m", "unittest", "discover", "-s", "tests")
 
 	t.Run("arrow", func(t *testing.T) {
 		reader := os.Getenv("VEILSUM_PYTHON")

@@ -15,7 +15,7 @@ const magic = "VSBN\x01\x00\x00\x00"
 
 // Limits of a bundle. A descriptor has a few KB for each decryptor.
 const (
-	maxObjects = 1 + 4096 // the task, and a descriptor for each lane
+	maxObjects = 1 << 16 // the task, and a descriptor for each lane and epoch
 	maxBundle  = 256 << 20
 )
 
@@ -41,7 +41,7 @@ func encode(objects []object) ([]byte, error) {
 }
 
 // decode reads a bundle: at least one descriptor and exactly one task, which comes last by
-// its name, all of one task and epoch.
+// its name, all of one task.
 func decode(raw []byte) ([]object, error) {
 	bad := func(format string, args ...any) ([]object, error) {
 		return nil, fmt.Errorf("%w: bundle: %s", schema.ErrFormat, fmt.Sprintf(format, args...))
@@ -89,12 +89,10 @@ func checkKeys(objects []object) error {
 	if !ok || end.Kind != pipeline.KindTask {
 		return fmt.Errorf("%w: bundle: it does not end with a task", schema.ErrFormat)
 	}
-	first, _ := pipeline.ParseObject(objects[0].key)
 	for i, o := range objects[:last] {
 		x, ok := pipeline.ParseObject(o.key)
-		if !ok || x.Kind != pipeline.KindDescriptor || x.Round.Task != end.Round.Task || x.Round.Epoch != first.Round.Epoch ||
-			i > 0 && o.key <= objects[i-1].key {
-			return fmt.Errorf("%w: bundle: object %d is not the next descriptor of its epoch", schema.ErrFormat, i)
+		if !ok || x.Kind != pipeline.KindDescriptor || x.Round.Task != end.Round.Task || i > 0 && o.key <= objects[i-1].key {
+			return fmt.Errorf("%w: bundle: object %d is not the next descriptor of the task", schema.ErrFormat, i)
 		}
 	}
 	return nil

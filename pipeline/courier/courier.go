@@ -1,7 +1,7 @@
 // Package courier carries a round to clients that have no store, and their reports back, as bytes that any messenger
 // can take: a training coordinator, a queue, a memory stick.
 //
-// [Pack] makes a bundle of one epoch: the signed task and the signed descriptors, which hold the committee's round
+// [Pack] makes a bundle for one epoch: the signed task and the signed descriptors, which hold the committee's round
 // keys, and nothing else. A client needs no enrollment snapshot and no model to seal. [Unpack] gives the client a store with
 // just these objects; it verifies them as it would any store's, against the privacy owner's key that it was built with, so the
 // messenger is trusted with nothing but delivery. [Add] puts a report that came back into the store, as the client's own
@@ -21,37 +21,59 @@ import (
 	"github.com/veilsum/veilsum/storage/mem"
 )
 
-// Pack returns the bundle of an epoch: all its open rounds, one a lane. If none is open it is pipeline.ErrNotReady.
+// window bounds the earlier epochs whose descriptors are packed: a client looks no further back for the model it started from.
+const window = 64
+
+// Pack returns the bundle of an epoch: all its open rounds, one a lane, and the rounds of the earlier epochs whose models
+// they accept. If none is open it is pipeline.ErrNotReady.
 func Pack(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.TaskID, epoch uint64) ([]byte, error) {
-	objects := []object{{key: pipeline.TaskKey(task)}}
+	objects, oldest, err := descriptors(ctx, s, p, task, epoch)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("%w: no round of epoch %d is open", pipeline.ErrNotReady, epoch)
+	}
+	for i := uint64(1); i <= min(window, epoch-oldest); i++ {
+		earlier, _, err := descriptors(ctx, s, p, task, epoch-i)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, earlier...)
+	}
+	raw, err := storage.ReadAll(ctx, s, pipeline.TaskKey(task), schema.MaxObject)
+	if err != nil {
+		return nil, err
+	}
+	return encode(append(objects, object{pipeline.TaskKey(task), raw}))
+}
+
+// descriptors reads the descriptors of an epoch that verify, and the oldest epoch whose model one of them accepts.
+func descriptors(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.TaskID, epoch uint64) (objects []object, oldest uint64, err error) {
+	oldest = epoch
 	for lane := range p.Task.Batch.Lanes {
 		n := pipeline.RoundName{Task: task, Epoch: epoch, Lane: uint32(lane)}
-		_, err := pipeline.LoadDescriptor(ctx, s, p, n)
+		r, err := pipeline.LoadDescriptor(ctx, s, p, n)
 		if errors.Is(err, pipeline.ErrNotReady) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		objects = append(objects, object{key: pipeline.DescriptorKey(n)})
-	}
-	if len(objects) == 1 {
-		return nil, fmt.Errorf("%w: no round of epoch %d is open", pipeline.ErrNotReady, epoch)
-	}
-	for i, o := range objects {
-		var err error
-		if objects[i].body, err = storage.ReadAll(ctx, s, o.key, schema.MaxObject); err != nil {
-			return nil, err
+		raw, err := storage.ReadAll(ctx, s, pipeline.DescriptorKey(n), schema.MaxObject)
+		if err != nil {
+			return nil, 0, err
 		}
+		objects, oldest = append(objects, object{pipeline.DescriptorKey(n), raw}), min(oldest, r.Descriptor.OldestModel)
 	}
-	return encode(objects)
+	return objects, oldest, nil
 }
 
 // Bundle is a bundle that was unpacked.
 type Bundle struct {
 	Store storage.Store // with the bundle's objects; none of them is verified
 	Task  schema.TaskID
-	Epoch uint64
+	Epoch uint64 // to seal for: the last one in the bundle
 }
 
 // Unpack reads a bundle. Its errors wrap schema.ErrFormat. Nothing in it is verified here: who reads the store does.

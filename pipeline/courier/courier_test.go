@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
+	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/courier"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/schema"
@@ -165,6 +167,35 @@ func TestLanesInOneBundle(t *testing.T) {
 	for i, v := range f.Vehicles {
 		if schema.LaneOf(f.TaskID, 1, v.ID, 12) != 5 {
 			carry(t, f, bundle, i)
+		}
+	}
+}
+
+// TestOlderModelInABundle: a client that saw nothing of the epochs before may start from an older model that the round accepts.
+func TestOlderModelInABundle(t *testing.T) {
+	f := pipelinetest.New(t, 3, pipelinetest.Task(10))
+	for epoch := uint64(1); epoch <= 4; epoch++ {
+		f.Keys(epoch)
+		if _, err := f.Collector.Open(t.Context(), f.Store, f.Plan, collector.Opening{
+			Name: f.Name(epoch), Model: fmt.Append(nil, "model ", epoch), OldestModel: max(epoch, 3) - 2, Snapshot: f.Snapshot, Deadline: f.Now(),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := courier.Unpack(t.Context(), bundle)
+	if err != nil || b.Epoch != 4 {
+		t.Fatal(b, err)
+	}
+	c := f.Client(0)
+	for epoch, want := range []error{1: client.ErrModel, 2: nil} { // there is no epoch 0
+		u := f.Update(0)
+		u.ModelHash = schema.HashModel(fmt.Append(nil, "model ", epoch))
+		if _, err := c.Seal(t.Context(), b.Store, b.Task, b.Epoch, u); epoch > 0 && !errors.Is(err, want) {
+			t.Errorf("epoch %d: %v, want %v", epoch, err, want)
 		}
 	}
 }

@@ -62,8 +62,9 @@ class TestIn(unittest.TestCase):
         ):
             with self.subTest(bad.type if hasattr(bad, "type") else "batch"), self.assertRaises(errors.UsageError):
                 lent(bad)
-        with self.assertRaises(errors.UsageError):
-            lent(pa.chunked_array([[1.0]]))
+        for stream in (pa.chunked_array([[1.0]]), pa.table({"a": [1.0], "b": [1.0]})):
+            with self.assertRaisesRegex(errors.UsageError, "combine"):
+                lent(stream)
 
 
 class TestOut(unittest.TestCase):

@@ -55,6 +55,7 @@ func openRound(c *call, q struct {
 	Epoch     uint64  `json:"epoch"`
 	Lane      uint32  `json:"lane"`
 	Oldest    uint64  `json:"oldest_model"`
+	Staleness string  `json:"staleness"`
 	Deadline  float64 `json:"deadline"` // seconds from now, advice to clients
 },
 ) (any, error) {
@@ -70,7 +71,7 @@ func openRound(c *call, q struct {
 	if err != nil {
 		return nil, err
 	}
-	o := collector.Opening{Name: pipeline.RoundName{Task: t.id, Epoch: q.Epoch, Lane: q.Lane}, OldestModel: q.Oldest, Snapshot: snap.Root()}
+	o := collector.Opening{Name: pipeline.RoundName{Task: t.id, Epoch: q.Epoch, Lane: q.Lane}, OldestModel: q.Oldest, Staleness: q.Staleness, Snapshot: snap.Root()}
 	if q.Oldest == 0 {
 		o.OldestModel = q.Epoch
 	}

@@ -46,9 +46,10 @@ _process = 0  # that loaded the library
 def library() -> ctypes.CDLL:
     """The library, loaded at the first call: a process may fork after ``import veilsum``, but not after that."""
     global _library, _process
-    with _lock:
-        if _library is None:
-            _library, _process = _load(), os.getpid()
+    if _library is None:  # else without the lock, which another thread could hold at a fork
+        with _lock:
+            if _library is None:
+                _process, _library = os.getpid(), _load()
     if _process != os.getpid():
         raise errors.ForkedProcess(
             f"veilsum was used in process {_process} before this process was forked from it; Go's threads do not survive that",

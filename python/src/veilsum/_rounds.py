@@ -141,17 +141,28 @@ class Collector(_abi.Handle):
         self.public_key: str = answer["public_key"]
 
     def open(
-        self, task: Task, epoch: int, *, lane: int = 0, model: Any = b"", oldest_model: int | None = None, deadline: float = 3600.0
+        self,
+        task: Task,
+        epoch: int,
+        *,
+        lane: int = 0,
+        model: Any = b"",
+        oldest_model: int | None = None,
+        staleness: str = "",
+        deadline: float = 3600.0,
     ) -> Round:
         """Opens a round with the newest enrollment list, once all members have published their round keys (else
-        :class:`NotReady`). ``model`` is published for clients; they must start from it. ``oldest_model`` is the earliest epoch
-        whose model is still accepted, by default this one. ``deadline``, in seconds, is advice to clients."""
+        :class:`NotReady`). ``model`` is published for clients; they must start from it: any bytes that both sides compute
+        alike will do, such as a hash of the weights. ``oldest_model`` is the earliest epoch whose model is still accepted, by
+        default this one; ``staleness="inverse_sqrt"`` lets updates from older ones count less. ``deadline``, in seconds, is
+        advice to clients."""
         request = {
             "collector": self._handle,
             "task": task._handle,
             "epoch": epoch,
             "lane": lane,
             "oldest_model": oldest_model or 0,
+            "staleness": staleness,
             "deadline": float(deadline),
         }
         return Round(task, _abi.call("round.open", request, _abi.lend(model, "model")))

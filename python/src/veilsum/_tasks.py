@@ -128,8 +128,9 @@ class Task(_Task):
     def bundle(self, epoch: int) -> bytes:
         """What clients without a store need to seal for an epoch whose round is open: for :class:`Bundle` or :meth:`Client.seal`.
 
-        It holds the signed task and the signed descriptors (of all lanes) with the committee's round keys, some KB for
-        each member; no enrollment list and no model."""
+        It holds the signed task and the signed descriptors with the committee's round keys: of all lanes, and of the earlier
+        epochs whose models the round accepts, some 4 KB each, or 10 KB with post-quantum keys. No enrollment list and no
+        model is in it."""
         _, body = _abi.call_with_body("task.bundle", {"task": self._handle, "epoch": epoch})
         assert body is not None
         return bytes(body.view())

@@ -78,6 +78,8 @@ def _lend_one(part: Any, name: str) -> tuple[_abi.Lent, str]:
             part = array.array("d", part)
         except TypeError:
             raise errors.UsageError(f"{name}: want numbers, a buffer of float32 or float64, or an Arrow array") from None
+    if hasattr(part, "__arrow_c_stream__") and not hasattr(part, "__buffer__"):
+        raise errors.UsageError(f"{name}: a stream of Arrow batches: combine it into one, as table.combine_chunks().to_batches()[0]")
     try:
         view = memoryview(part)
     except TypeError:
