@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/privacy/statistics"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -68,6 +69,15 @@ func StatisticsTensors(s *statistics.Set) []schema.Tensor {
 // Everything that belongs to t's model is replaced: the tensors are those of the queries, and the norm is 1.
 func Ask(t schema.Task, questions *schema.Statistics) (schema.Task, error) {
 	t.Statistics = questions
+	t, err := AskWithoutKeys(t)
+	if err != nil {
+		return t, err
+	}
+	return Complete(t)
+}
+
+// AskWithoutKeys does the same to a task that holds its questions and is not complete: it has no keys yet.
+func AskWithoutKeys(t schema.Task) (schema.Task, error) {
 	s, err := StatisticsSet(t)
 	if err != nil {
 		return t, err
@@ -78,7 +88,16 @@ func Ask(t schema.Task, questions *schema.Statistics) (schema.Task, error) {
 	t.Tensors, t.PieceBlocks = StatisticsTensors(s), 0
 	t.Privacy.ClippingNorm, t.Privacy.Groups, t.Privacy.Adaptive = 1, nil, nil
 	t.Privacy.Kappa, t.Privacy.KappaInf, t.Privacy.MaxInf = 1, 1, 0
-	return Complete(t)
+	return t, nil
+}
+
+// AskParams returns the privacy parameters of such a task, for who plans or simulates it.
+func AskParams(t schema.Task) (privacy.Params, error) {
+	t, err := AskWithoutKeys(t)
+	if err != nil {
+		return privacy.Params{}, err
+	}
+	return privacyParams(t)
 }
 
 // checkStatistics refuses a task whose vectors would not be what its queries say: other

@@ -11,7 +11,7 @@ func TestAuditCanaryInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out, errs bytes.Buffer
 	stop := writerFunc(func(p []byte) (int, error) {
-		if bytes.Contains(p, []byte("canaries sealed")) {
+		if bytes.Contains(p, []byte("reports sealed")) {
 			cancel()
 		}
 		return out.Write(p)

@@ -22,6 +22,7 @@ type benchFlags struct {
 	check    bool
 	privacy  bool   // the figures of "bench privacy"
 	python   string // for them: a Python with the other accountants
+	stats    bool   // the figures of "bench stats"
 }
 
 const benchHelp = `Measures on this machine what the README claims: bytes of real sealed reports, and
@@ -53,7 +54,7 @@ func (a *app) benchCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&f.only, "only", nil, "figures to show, by name (default all)")
 	c.Flags().StringVar(&f.baseline, "baseline", "", `"bgv" adds the comparison with lattigo's BGV`)
 	c.Flags().BoolVar(&f.check, "check", false, "exit with status 1 if a target is missed")
-	c.AddCommand(a.benchGatewayCommand(), a.benchBareCommand(), a.benchPrivacyCommand())
+	c.AddCommand(a.benchGatewayCommand(), a.benchBareCommand(), a.benchPrivacyCommand(), a.benchStatsCommand())
 	return c
 }
 
@@ -69,11 +70,14 @@ type benchSizes struct {
 	reps      int // interleaved runs
 	entries   int // of the ledger
 	draws     int // of the sampler in a run
+	// The statistics: vehicles and runs in the clear, and vehicles through all roles.
+	fleet, runs, fleetRoles int
 }
 
 var fullBench = benchSizes{
 	values: 1_000_000, small: 10_000, batch: 10_000, many: 10_000, few: 100,
 	stored: 20, replayed: 60, simulated: 100_000, reps: 15, entries: 1_000_000, draws: 2_000_000,
+	fleet: 10_000, runs: 20, fleetRoles: 10_000,
 }
 
 // benchFigure is one row: what it is and what it should be.
@@ -153,6 +157,9 @@ func (f *benchFlags) groups() ([]benchGroup, error) {
 	all := benchGroups()
 	if f.privacy {
 		all = privacyGroups(f.python != "")
+	}
+	if f.stats {
+		all = statsGroups()
 	}
 	switch f.baseline {
 	case "":

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/pipeline/wholeround"
 	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/privacy/canary"
 	"github.com/veilsum/veilsum/privacy/privacybench"
@@ -103,19 +104,25 @@ func (c Config) Play(ctx context.Context, s storage.Store, folder string) (*Play
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWorld(ctx, s, folder, c.task(p, out.Epsilon), &c)
+	r := wholeround.Round{
+		Task: c.task(p, out.Epsilon), Vehicles: c.Canaries, Progress: c.Progress,
+		Update: func(i int) ([]float32, error) {
+			update := make([]float32, c.Canaries)
+			if out.Included[i] {
+				update[i] = clippingNorm
+			}
+			return update, nil
+		},
+		Signed: func(task schema.TaskID, owner schema.PublicKey) error {
+			out.Task, out.Owner = task, owner
+			return Record(filepath.Join(folder, "auditor"), task, out.Included)
+		},
+	}
+	got, err := r.Play(ctx, s, folder)
 	if err != nil {
 		return nil, err
 	}
-	defer w.close()
-	out.Task, out.Owner = w.name.Task, w.owner
-	if err := Record(filepath.Join(folder, "auditor"), out.Task, out.Included); err != nil {
-		return nil, err
-	}
-	mean, err := w.play(ctx, out.Included)
-	if err != nil {
-		return nil, err
-	}
+	mean := got.Mean
 	for i := range mean {
 		mean[i] *= float64(c.Canaries) / clippingNorm
 	}

@@ -51,6 +51,11 @@ func (q *Query) encodeSketch(s string, block []float64) {
 	}
 }
 
+// quartile is the median size of a standard normal value: the median size of the buckets over it
+// is the spread of a row's estimate by noise and by the many rare texts that collide. What a
+// frequent text does to the one row in which it collides, the median of the rows removes.
+const quartile = 0.67449
+
 // sketched reads a decoded sketch.
 type sketched struct {
 	*Query
@@ -67,12 +72,12 @@ func newSketched(q *Query, block []float64, noise float64) *sketched {
 	}
 	per := q.Rows * q.Width
 	for level := range q.sketchLevels() {
-		var energy float64
-		for _, v := range s.block[level*per : (level+1)*per] {
-			energy += v * v
+		sizes := make([]float64, per)
+		for i, v := range s.block[level*per : (level+1)*per] {
+			sizes[i] = math.Abs(v)
 		}
-		collisions := energy/float64(per) - s.noise*s.noise // other texts' counts squared, per bucket
-		s.spread = append(s.spread, math.Sqrt(s.noise*s.noise+math.Max(0, collisions)))
+		slices.Sort(sizes)
+		s.spread = append(s.spread, math.Max(s.noise, sizes[per/2]/quartile))
 	}
 	return s
 }

@@ -63,7 +63,7 @@ const (
 	survivors   = 16   // prefixes that are expected to go on
 	sketchRows  = 5
 	sketchWidth = 1024
-	sketchStep  = 4096 // ways that a level of a sketch goes on
+	sketchStep  = 8192 // ways that a level of a sketch goes on
 )
 
 // Prefixes returns a first round of a search by prefixes, and the rounds it takes. If all texts

@@ -1,4 +1,4 @@
-package canaryround
+package wholeround
 
 import (
 	"context"
@@ -32,7 +32,7 @@ const keysLive = 24 * time.Hour
 type world struct {
 	store      storage.Store
 	folder     string
-	config     *Config
+	round      *Round
 	owner      schema.PublicKey
 	collector  *collector.Collector
 	decryptors []*decryptor.Decryptor
@@ -43,10 +43,10 @@ type world struct {
 	snapshot   schema.Digest
 }
 
-// newWorld makes all keys, signs the task, enrolls the canaries and publishes
+// newWorld makes all keys, signs the task, enrolls the vehicles and publishes
 // the committee's round keys.
-func newWorld(ctx context.Context, s storage.Store, folder string, task schema.Task, c *Config) (*world, error) {
-	w := &world{store: s, folder: folder, config: c}
+func newWorld(ctx context.Context, s storage.Store, folder string, r *Round) (*world, error) {
+	w, task := &world{store: s, folder: folder, round: r}, r.Task
 	keys := make([]ed25519.PrivateKey, 3+committee.Size)
 	for i := range keys {
 		var err error
@@ -84,10 +84,10 @@ func (w *world) sign(ctx context.Context, task schema.Task, owner ed25519.Privat
 	return err
 }
 
-// enroll gives each canary a pseudonym, a key and a device secret, in memory:
-// a canary lives for one report.
+// enroll gives each vehicle a pseudonym, a key and a device secret, in memory:
+// it lives for one report.
 func (w *world) enroll(ctx context.Context, authority ed25519.PrivateKey) error {
-	list := make([]schema.Enrolled, w.config.Canaries)
+	list := make([]schema.Enrolled, w.round.Vehicles)
 	w.vehicles = make([]client.Identity, len(list))
 	for i := range list {
 		public, key, err := ed25519.GenerateKey(rand.Reader)
@@ -134,12 +134,12 @@ func (w *world) close() {
 }
 
 // play plays the round and returns the mean that was published.
-func (w *world) play(ctx context.Context, included []bool) ([]float64, error) {
+func (w *world) play(ctx context.Context) (*collector.Collected, error) {
 	r, err := w.collector.Open(ctx, w.store, w.plan, collector.Opening{Name: w.name, Snapshot: w.snapshot, Deadline: time.Now().Add(keysLive / 2)})
 	if err != nil {
 		return nil, err
 	}
-	if err := w.report(ctx, r, included); err != nil {
+	if err := w.report(ctx, r); err != nil {
 		return nil, err
 	}
 	candidates, _, err := w.collector.Close(ctx, w.store, r)
@@ -156,8 +156,8 @@ func (w *world) play(ctx context.Context, included []bool) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Reports != len(included) { // a refused canary would make the noise less than is audited
-		return nil, fmt.Errorf("canaryround: %d of %d canaries are in the list", p.Reports, len(included))
+	if p.Reports != w.round.Vehicles { // a refused report would make the noise less than is asked for
+		return nil, fmt.Errorf("wholeround: %d of %d reports are in the list", p.Reports, w.round.Vehicles)
 	}
 	if err := w.committee(func(_ int, d *decryptor.Decryptor) error {
 		_, err := d.Vote(ctx, w.store, r)
@@ -176,31 +176,31 @@ func (w *world) play(ctx context.Context, included []bool) ([]float64, error) {
 		return nil, err
 	}
 	if got.Receipt.Status != schema.StatusCommitted {
-		return nil, fmt.Errorf("canaryround: the round ended %s", got.Receipt.Status)
+		return nil, fmt.Errorf("wholeround: the round ended %s", got.Receipt.Status)
 	}
-	return got.Mean, nil
+	return got, nil
 }
 
-// report seals and uploads every canary's report.
-func (w *world) report(ctx context.Context, r *pipeline.Round, included []bool) error {
-	progress := w.progress("canaries sealed")
+// report seals and uploads every vehicle's report.
+func (w *world) report(ctx context.Context, r *pipeline.Round) error {
+	progress := w.progress("reports sealed")
 	var done atomic.Int64
-	return pipeline.ForEach(ctx, len(included), func(ctx context.Context, _, i int) error {
-		update := make([]float32, len(included))
-		if included[i] {
-			update[i] = clippingNorm
+	return pipeline.ForEach(ctx, w.round.Vehicles, func(ctx context.Context, _, i int) error {
+		update, err := w.round.Update(i)
+		if err == nil {
+			err = w.vehicle(ctx, r, i, update)
 		}
-		if err := w.vehicle(ctx, r, i, update); err != nil {
-			return fmt.Errorf("canary %d: %w", i, err)
+		if err != nil {
+			return fmt.Errorf("vehicle %d: %w", i, err)
 		}
-		progress(int(done.Add(1)), len(included))
+		progress(int(done.Add(1)), w.round.Vehicles)
 		return nil
 	})
 }
 
-// vehicle is one canary's whole life.
+// vehicle is one vehicle's whole life.
 func (w *world) vehicle(ctx context.Context, r *pipeline.Round, i int, update []float32) error {
-	folder := filepath.Join(w.folder, "canaries", strconv.Itoa(i))
+	folder := filepath.Join(w.folder, "vehicles", strconv.Itoa(i))
 	defer os.RemoveAll(folder) // nobody needs it once the report is in the store
 	dir, err := state.Open(folder, state.WithoutSync())
 	if err != nil {
@@ -234,5 +234,5 @@ func (w *world) committee(step func(int, *decryptor.Decryptor) error) error {
 }
 
 func (w *world) progress(what string) func(done, total int) {
-	return func(done, total int) { w.config.Progress(what, done, total) }
+	return func(done, total int) { w.round.Progress(what, done, total) }
 }
