@@ -56,7 +56,7 @@ func fuzzObject(f *testing.F, names ...string) {
 }
 
 func FuzzDecodeTask(f *testing.F) {
-	fuzzObject(f, "task", "task-renewed", "task-adaptive", "task-compressed", "task-released")
+	fuzzObject(f, "task", "task-renewed", "task-adaptive", "task-statistics", "task-compressed", "task-released")
 }
 func FuzzDecodeRoundKey(f *testing.F) { fuzzObject(f, "round-key") }
 func FuzzDecodeDescriptor(f *testing.F) {

@@ -49,7 +49,7 @@ func labelOf(name string) string {
 		return "receipt"
 	case "release-first":
 		return "release"
-	case "task-adaptive", "task-compressed", "task-released":
+	case "task-adaptive", "task-statistics", "task-compressed", "task-released":
 		return "task"
 	case "descriptor-adaptive", "descriptor-bound", "descriptor-regions":
 		return "descriptor"
@@ -110,7 +110,7 @@ func TestGolden(t *testing.T) {
 
 // TestGoldenLabels works out identities from the bytes alone, as another implementation would.
 func TestGoldenLabels(t *testing.T) {
-	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void", "task-adaptive", "task-compressed", "descriptor-adaptive", "receipt-adaptive", "descriptor-regions", "region-sum"} {
+	for _, name := range []string{"task", "round-key", "descriptor", "check", "manifest", "reservation", "vote", "answer", "receipt", "receipt-void", "task-adaptive", "task-statistics", "task-compressed", "descriptor-adaptive", "receipt-adaptive", "descriptor-regions", "region-sum"} {
 		var g golden
 		readGolden(t, name, &g)
 		body, ok := strings.CutPrefix(g.Text, `{"body":`)

@@ -96,7 +96,7 @@ func TestForeign(t *testing.T) {
 
 // kind is the name without the variant.
 func kind(name string) string {
-	for _, variant := range []string{"-void", "-renewed", "-adaptive", "-regions", "-merged", "-compressed", "-released", "-bound", "-first"} {
+	for _, variant := range []string{"-void", "-renewed", "-adaptive", "-regions", "-merged", "-statistics", "-compressed", "-released", "-bound", "-first"} {
 		name = strings.TrimSuffix(name, variant)
 	}
 	return name

@@ -51,10 +51,10 @@ func (q *Query) encodeSketch(s string, block []float64) {
 	}
 }
 
-// quartile is the median size of a standard normal value: the median size of the buckets over it
-// is the spread of a row's estimate by noise and by the many rare texts that collide. What a
-// frequent text does to the one row in which it collides, the median of the rows removes.
-const quartile = 0.67449
+// trimmed is the mean square of a standard normal value among the nine tenths nearest to zero: that of the
+// buckets over it is the variance of a row's estimate by noise and by the many rarer texts that collide. What
+// a frequent text does to the one row in which it collides, the median of the rows removes.
+const trimmed = 0.62297
 
 // sketched reads a decoded sketch.
 type sketched struct {
@@ -77,7 +77,8 @@ func newSketched(q *Query, block []float64, noise float64) *sketched {
 			sizes[i] = math.Abs(v)
 		}
 		slices.Sort(sizes)
-		s.spread = append(s.spread, math.Max(s.noise, sizes[per/2]/quartile))
+		kept := sizes[:(9*per+9)/10]
+		s.spread = append(s.spread, math.Max(s.noise, math.Sqrt(squares(kept)/float64(len(kept))/trimmed)))
 	}
 	return s
 }
