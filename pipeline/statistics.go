@@ -86,7 +86,7 @@ func AskWithoutKeys(t schema.Task) (schema.Task, error) {
 		return t, ErrNoStatistics
 	}
 	t.Tensors, t.PieceBlocks = StatisticsTensors(s), 0
-	t.Privacy.ClippingNorm, t.Privacy.Groups, t.Privacy.Adaptive = 1, nil, nil
+	t.Privacy.ClippingNorm, t.Privacy.Groups, t.Privacy.Adaptive, t.Compression = 1, nil, nil, nil
 	t.Privacy.Kappa, t.Privacy.KappaInf, t.Privacy.MaxInf = 1, 1, 0
 	return t, nil
 }
@@ -113,8 +113,8 @@ func checkStatistics(t schema.Task) (*statistics.Set, error) {
 	switch {
 	case !same:
 		return nil, fmt.Errorf("%w: tensors: the queries need one float64 tensor each, by their names and sizes, in their order", ErrTask)
-	case t.Privacy.ClippingNorm != 1 || len(t.Privacy.Groups) > 0 || t.Privacy.Adaptive != nil:
-		return nil, fmt.Errorf("%w: privacy: statistics need a clipping_norm of 1, without groups and adaptive", ErrTask)
+	case t.Privacy.ClippingNorm != 1 || len(t.Privacy.Groups) > 0 || t.Privacy.Adaptive != nil || t.Compression != nil:
+		return nil, fmt.Errorf("%w: privacy: statistics need a clipping_norm of 1, without groups, adaptive and compression", ErrTask)
 	}
 	return s, nil
 }

@@ -49,6 +49,7 @@ func TestStatisticsPlan(t *testing.T) {
 		"another type":     func(x *schema.Task) { x.Tensors[0].DType = "float32" },
 		"another norm":     func(x *schema.Task) { x.Privacy.ClippingNorm = 2 },
 		"an adaptive norm": func(x *schema.Task) { x.Privacy.Adaptive = &schema.Adaptive{} },
+		"a compression":    func(x *schema.Task) { x.Compression = &schema.Compression{Kind: "random_k", Keep: 2} },
 		"no field":         func(x *schema.Task) { x.Statistics.Queries[0].Field = "" },
 		"a field too much": func(x *schema.Task) { x.Statistics.Queries[1].Field = "secret" },
 		"a range too much": func(x *schema.Task) { x.Statistics.Queries[1].Range = &schema.Range{High: 1} },
