@@ -88,20 +88,6 @@ func testCompressed() schema.Task {
 	return t
 }
 
-// testStatistics asks one question of each form.
-func testStatistics() schema.Task {
-	t := testTask()
-	cross := []schema.Axis{{Field: "speed", Edges: []schema.Real{0, 50.5}}, {Field: "road", Keys: []string{"city", `"the" <moon>`}}}
-	t.Statistics = &schema.Statistics{MinCount: 20, Queries: []schema.Query{
-		{Name: "mean", Kind: "mean", Weight: 1, Field: "speed", Range: &schema.Range{Low: 0, High: 130}, Axes: cross, Records: "total", MaxRecords: 3},
-		{Name: "quantiles", Kind: "quantiles", Weight: 0.5, Field: "speed", Range: &schema.Range{Low: -1, High: 1}, Tree: &schema.Tree{Branching: 4, Levels: 3, Ranks: []schema.Real{0.5}}, Records: "average"},
-		{Name: "drift", Kind: "histogram", Weight: 2, Axes: cross[1:], Records: "first", Role: "drift", Reference: []schema.Real{0.5, 0.25, 0.25}},
-		{Name: "prefixes", Kind: "prefixes", Weight: 1, Field: "fault", Text: &schema.Text{Alphabet: "ab", Symbols: 2, Prefixes: []string{""}}, Records: "average"},
-		{Name: "sketch", Kind: "sketch", Weight: 1, Field: "fault", Text: &schema.Text{Alphabet: "ab", Symbols: 2, Length: 4, Rows: 5, Width: 64}, Records: "average"},
-	}}
-	return t
-}
-
 // testFollowing is a round of such a task that follows from another.
 func testFollowing(t testing.TB) schema.Descriptor {
 	d := testDescriptor(t)

@@ -197,27 +197,6 @@ func TestCompressionRanges(t *testing.T) {
 	}
 }
 
-// TestStatisticsRanges: what names and lists of a query may hold; what they mean is checked in package pipeline.
-func TestStatisticsRanges(t *testing.T) {
-	many := make([]schema.Query, 65)
-	refuse(t, "task", testStatistics, []refusal[schema.Task]{
-		{"statistics.queries", func(x *schema.Task) { x.Statistics.Queries = []schema.Query{} }},
-		{"statistics.queries", func(x *schema.Task) { x.Statistics.Queries = many }},
-		{"statistics.min_count", func(x *schema.Task) { x.Statistics.MinCount = -1 }},
-		{"query.name", func(x *schema.Task) { x.Statistics.Queries[0].Name = "" }},
-		{"query.name", func(x *schema.Task) { x.Statistics.Queries[0].Name = "a\x1b[2Jb" }},
-		{"query.field", func(x *schema.Task) { x.Statistics.Queries[0].Field = "a\nb" }},
-		{"axis.field", func(x *schema.Task) { x.Statistics.Queries[0].Axes[0].Field = "" }},
-		{"axis.keys", func(x *schema.Task) { x.Statistics.Queries[0].Axes[1].Keys[0] = "a\u202eb" }},
-		{"query.axes", func(x *schema.Task) {
-			x.Statistics.Queries[0].Axes = append(x.Statistics.Queries[0].Axes, x.Statistics.Queries[0].Axes[0])
-		}},
-		{"query.tree", func(x *schema.Task) { x.Statistics.Queries[1].Tree.Ranks = []schema.Real{} }},
-		{"query.text.alphabet", func(x *schema.Task) { x.Statistics.Queries[3].Text.Alphabet = "\x00" }},
-		{"query.text.prefixes", func(x *schema.Task) { x.Statistics.Queries[3].Text.Prefixes = []string{"\n"} }},
-	})
-}
-
 // TestAbsentIsAbsent: what version 1 had before adaptive clipping has the bytes that it had, and the new fields have no second
 // spelling for "none".
 func TestAbsentIsAbsent(t *testing.T) {
