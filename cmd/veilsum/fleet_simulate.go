@@ -40,7 +40,7 @@ and report.html (one page with a map, no network).
 
 Bytes of a report, its pieces and its header are those that a task of these values and batches
 gets; connect_bytes, connect_trips and piece_trips are measured by the real roles, in whole KiB and waits. With
---real 0 the defaults are used. Epsilon is what the accountant of the roles counts for the
+--real 0 the defaults are used. The real roles need some gigabytes in TMPDIR for large models. Epsilon is what the accountant of the roles counts for the
 epochs that were opened. A check against a closed form that is off by more than 6 standard
 errors ends with status 5.`
 

@@ -170,6 +170,7 @@ func (x *simRun) page() report.Fleet {
 		}
 		d.Profiles = append(d.Profiles, y)
 	}
+	d.Stack = x.stack(d.Profiles)
 	for _, b := range s.Bytes {
 		d.Bytes = append(d.Bytes, report.Size{Name: b.System + " (" + b.Origin + ")", Bytes: int64(b.Bytes), Note: fmt.Sprintf("%.3g B a value", b.PerValue)})
 		d.Seconds = append(d.Seconds, report.FleetSeconds{Name: b.System, Seconds: b.Seconds})
@@ -183,6 +184,31 @@ func (x *simRun) page() report.Fleet {
 		{Name: "bytes that did not count", Value: fmt.Sprintf("%.1f %%", 100*s.Energy.Wasted), Meaning: "of all bytes up: connections, repetitions, reports that were late or cut off"},
 	}
 	return d
+}
+
+// stack joins the outcomes to what a drawing can show.
+func (x *simRun) stack(profiles []report.FleetProfile) (layers []report.Layer) {
+	for _, l := range []struct {
+		name string
+		of   []planet.Outcome
+	}{
+		{"counted", []planet.Outcome{planet.Counted}},
+		{"late", []planet.Outcome{planet.Late}},
+		{"cut off or stale", []planet.Outcome{planet.Cut, planet.Stale}},
+		{"lost", []planet.Outcome{planet.Lost}},
+		{"never started", []planet.Outcome{planet.Offline, planet.Missed}},
+	} {
+		layer := report.Layer{Name: l.name}
+		for _, p := range profiles {
+			sum := 0.0
+			for _, o := range l.of {
+				sum += p.Shares[o]
+			}
+			layer.Values = append(layer.Values, sum)
+		}
+		layers = append(layers, layer)
+	}
+	return layers
 }
 
 func (x *simRun) cards() []report.Card {
@@ -262,7 +288,8 @@ func (x *simRun) inputs() []report.Parameter {
 		kind = fmt.Sprintf("buffered: always one open round a lane, %g vehicles invited in %g min for each of K reports, at most %d versions stale", c.OverSelection, c.PeriodMinutes, c.MaxStaleness)
 	}
 	rows := []report.Parameter{
-		{Name: "fleet", Value: fmt.Sprintf("%d vehicles in %d beams, %g days, seed %d", s.Vehicles, x.result.Beams, s.Days, s.Seed)},
+		{Name: "fleet", Value: fmt.Sprintf("%d vehicles, %g days, seed %d", s.Vehicles, s.Days, s.Seed)},
+		{Name: "beams", Value: fmt.Sprintf("%d; at most %d uploads in one at a time; busy for %.4g hours in all, %.3g of them slowed down", x.result.Beams.Count, x.result.Beams.Most, x.result.Beams.Busy, x.result.Beams.Saturated)},
 		{Name: "schedule", Value: fmt.Sprintf("%d lanes, K = %d, at least %d; %s", c.Lanes, c.Reports, c.MinBatch, kind)},
 		{Name: "report", Value: fmt.Sprintf("%d values, %d bytes in pieces of %d, noise multiplier %g", s.Report.Values, s.Report.Bytes, s.Report.PieceBytes, s.Privacy.NoiseMultiplier)},
 		{Name: "habits", Value: fmt.Sprintf("%g hours a day on the road in trips of %g min", s.Habits.DrivingHours, s.Habits.TripMinutes)},

@@ -20,6 +20,7 @@ type simSummary struct {
 	Profiles []simProfile           `json:"profiles"`
 	Bytes    []simBytes             `json:"bytes_per_counted_report"`
 	Energy   simEnergy              `json:"energy"`
+	Beams    planet.Beams           `json:"beams"`
 	Privacy  simSpent               `json:"privacy"`
 	Real     *realshare.Calibration `json:"real"`
 	Checks   []simCheck             `json:"checks"`
@@ -99,7 +100,7 @@ func known(v float64) *float64 {
 func (x *simRun) summarize() error {
 	all := x.result.All()
 	s := &x.summary
-	*s = simSummary{Scenario: x.sim, Reports: map[string]int{}, Real: x.real, Warnings: []string{}, files: x.flags.out}
+	*s = simSummary{Scenario: x.sim, Reports: map[string]int{}, Real: x.real, Warnings: []string{}, Beams: x.result.Beams, files: x.flags.out}
 	for o, n := range all.Outcomes {
 		s.Reports[strings.ReplaceAll(planet.Outcome(o).String(), " ", "_")] = n
 	}
@@ -257,6 +258,7 @@ func (s *simSummary) Text() string {
 	for _, p := range s.Profiles {
 		line("profile "+p.Name, "%d of %d invitations counted; upload %s s (half), %s s (95 %%); %s J a counted report", p.Counted, p.Invitations, realText(p.UploadSeconds[0]), realText(p.UploadSeconds[1]), realText(p.JoulesCounted))
 	}
+	line("beams", "%d, at most %d uploads in one; busy %.4g hours, %.3g of them slowed down", s.Beams.Count, s.Beams.Most, s.Beams.Busy, s.Beams.Saturated)
 	line("epsilon", "%s at delta %g for %d epochs", realText(s.Privacy.Epsilon), s.Privacy.Delta, s.Privacy.Epochs)
 	if x := s.Real; x != nil {
 		line("real share", "%d vehicles ran the real roles: %d reports listed, %d connect bytes, %.0f waits, %.0f bytes sent again a break (model %.0f)", len(x.Vehicles), x.Listed, x.ConnectBytes, x.ConnectTrips, x.AgainBytes, x.AgainModel)

@@ -19,6 +19,10 @@ type beam struct {
 	members  int
 	heap     []flow // of members, and of uploads that have left
 	gen      uint32 // of the event for the next finish
+
+	most      int  // uploads at one time
+	saturated tick // time in which uploads slowed down
+	busy      tick
 }
 
 func (b *beam) speed() float64 {
@@ -30,6 +34,12 @@ func (b *beam) speed() float64 {
 
 // read lets the clock run to t.
 func (b *beam) read(t tick) float64 {
+	if b.members > 0 {
+		b.busy += t - b.at
+		if b.rates > b.capacity {
+			b.saturated += t - b.at
+		}
+	}
 	b.clock += float64(t-b.at) * b.speed()
 	b.at = t
 	return b.clock
@@ -40,6 +50,7 @@ func (b *beam) join(t tick, j int32, gen uint32, rate, work float64) float64 {
 	finish := b.read(t) + work
 	b.rates += rate
 	b.members++
+	b.most = max(b.most, b.members)
 	b.heap = append(b.heap, flow{finish, j, gen})
 	for i := len(b.heap) - 1; i > 0; {
 		parent := (i - 1) / 2

@@ -3,7 +3,9 @@ package planet_test
 import (
 	"errors"
 	"math"
+	"os"
 	"reflect"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,11 +14,11 @@ import (
 	"github.com/veilsum/veilsum/pipeline/fleetsim/planet"
 )
 
-// small is a scenario of a second.
+// small is a scenario of a tenth of a second.
 func small(seed uint64) planet.Scenario {
 	s := planet.Defaults()
-	s.Vehicles, s.Seed = 40_000, seed
-	s.Schedule.Reports, s.Schedule.MinBatch = 200, 100
+	s.Vehicles, s.Seed = 12_000, seed
+	s.Schedule.Reports, s.Schedule.MinBatch = 60, 30
 	return s
 }
 
@@ -28,19 +30,20 @@ func run(t interface{ Fatal(...any) }, s planet.Scenario, o planet.Options) *pla
 	return r
 }
 
-// All checks of five seeds: |z| below 5 fails by chance with probability 6e-7 each, all together below 1e-4.
+// |z| below 5 fails by chance with probability 6e-7 each; all checks of all seeds together below 6e-5.
 func TestClosedForms(t *testing.T) {
-	seeds := uint64(3)
+	seeds, vehicles := uint64(3), 60_000
 	if testing.Short() {
-		seeds = 1
+		seeds, vehicles = 1, 12_000
 	}
 	for seed := range seeds {
 		s := small(seed)
+		s.Vehicles = vehicles
 		checks, err := planet.Sanity(s, run(t, s, planet.Options{}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(checks) < 20 {
+		if len(checks) < 15 {
 			t.Errorf("only %d checks", len(checks))
 		}
 		for _, c := range checks {
@@ -209,6 +212,8 @@ func TestRefused(t *testing.T) {
 		"nan":       func(s *planet.Scenario) { s.Days = math.NaN() },
 		"nan rate":  func(s *planet.Scenario) { s.Profiles.A.Mbps.Median = math.NaN() },
 		"spell":     func(s *planet.Scenario) { s.Profiles.C.Down.Min = -1 },
+		"too many":  func(s *planet.Scenario) { s.Days, s.Schedule.PeriodMinutes, s.Schedule.Lanes = 366, 1, 256 },
+		"flicker":   func(s *planet.Scenario) { s.Profiles.B.Up = planet.Spell{Max: 0.5} },
 		"night":     func(s *planet.Scenario) { s.Habits.NightTo = s.Habits.NightFrom },
 		"shares": func(s *planet.Scenario) {
 			s.Profiles.A.Share, s.Profiles.B.Share, s.Profiles.C.Share, s.Profiles.D.Share = 0, 0, 0, 0
@@ -244,4 +249,59 @@ func TestCells(t *testing.T) {
 	if north*20 > r.Scenario.Vehicles {
 		t.Errorf("%d of %d vehicles are north of 60 degrees", north, r.Scenario.Vehicles)
 	}
+}
+
+// A link in simulated time passes what the duty cycle of its profile leaves, to within 5 standard errors of the mean.
+func TestLink(t *testing.T) {
+	s := small(1)
+	s.Profiles.A.Share, s.Profiles.C.Share, s.Profiles.D.Share = 0, 0, 0 // B alone
+	p := s.Profiles.B
+	const n, work = 4000, 2 * time.Hour
+	sum, square := 0.0, 0.0
+	for v := range n {
+		l, err := planet.NewLink(s, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Rate <= 0 || l.RoundTrip != 60*time.Millisecond {
+			t.Fatalf("%+v", l)
+		}
+		elapsed := time.Duration(0)
+		for left := time.Duration(work); left > 0; {
+			done, outage := l.Pass(left)
+			left, elapsed = left-done, elapsed+done+outage
+		}
+		ratio := elapsed.Hours() / work.Hours()
+		sum, square = sum+ratio, square+ratio*ratio
+	}
+	mean := sum / n
+	up, down := (p.Up.Min+p.Up.Max)/2, (p.Down.Min+p.Down.Max)/2
+	stdErr := math.Sqrt((square/n - mean*mean) / n)
+	if z := (mean - (1 + down/up)) / stdErr; math.Abs(z) > 6 { // the end within a spell shifts it by less than a standard error
+		t.Errorf("two hours of work took %g times as long, want %g: z = %g", mean, 1+down/up, z)
+	}
+}
+
+// A million vehicles for a day: well below five minutes of two cores and 4 GiB, and the same twice.
+func TestMillion(t *testing.T) {
+	if os.Getenv("VEILSUM_SLOW") == "" {
+		t.Skip("a million vehicles take some ten seconds of processor time: set VEILSUM_SLOW=1")
+	}
+	s := planet.Defaults()
+	var before, after syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+		t.Fatal(err)
+	}
+	first := run(t, s, planet.Options{})
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &after); err != nil {
+		t.Fatal(err)
+	}
+	used := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+	if used > 5*time.Minute || after.Maxrss > 4<<20 { // kibibytes
+		t.Errorf("%v of processor time, %d KiB", used, after.Maxrss)
+	}
+	if !reflect.DeepEqual(first, run(t, s, planet.Options{})) {
+		t.Error("one seed gave two results")
+	}
+	t.Logf("%d events, %v of processor time, %d MiB", first.Events, used, after.Maxrss>>10)
 }

@@ -134,8 +134,16 @@ type Result struct {
 	Committed int    // epochs of which at least one lane was opened: what the ledger charges
 	Events    uint64
 	Span      time.Duration // until the last event
-	Beams     int
+	Beams     Beams
 	Checks    []Check // figures of this run with a closed form, see [Result.Sanity]
+}
+
+// Beams sums up the beams of all profiles.
+type Beams struct {
+	Count     int     `json:"count"`
+	Most      int     `json:"most_uploads"`    // in one beam at one time
+	Busy      float64 `json:"busy_hours"`      // of all beams, with at least one upload
+	Saturated float64 `json:"saturated_hours"` // of these, with uploads that slowed each other down
 }
 
 // CellTally counts in one cell of the map.

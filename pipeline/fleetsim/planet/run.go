@@ -150,7 +150,14 @@ func (w *world) handle(e event) {
 // result hands over what was counted.
 func (w *world) result() *Result {
 	r := &w.out
-	r.Scenario, r.Cells, r.Rounds, r.Versions, r.Events, r.Beams = w.s, w.fleet.cells, w.rounds, w.version, w.events, len(w.fleet.beams)
+	r.Scenario, r.Cells, r.Rounds, r.Versions, r.Events = w.s, w.fleet.cells, w.rounds, w.version, w.events
+	for i := range w.fleet.beams {
+		b := &w.fleet.beams[i]
+		r.Beams.Most = max(r.Beams.Most, b.most)
+		r.Beams.Busy += b.busy.seconds() / 3600
+		r.Beams.Saturated += b.saturated.seconds() / 3600
+	}
+	r.Beams.Count = len(w.fleet.beams)
 	for i := range r.Profiles {
 		r.Profiles[i].Name = ProfileNames[i]
 	}

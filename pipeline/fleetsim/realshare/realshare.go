@@ -38,32 +38,39 @@ type Config struct {
 
 // Vehicle is what one real vehicle did.
 type Vehicle struct {
-	Number, Profile, Region int
-	Reported                int64 // bytes of the report
-	Sent                    int64 // bytes on the wire, TLS and HTTP included
-	Requests                int   // but those of pieces
-	Breaks                  int
-	Seconds                 float64 // simulated, from the first connection of the upload to its answer
-	SealSeconds             float64 // of processor time
-	Fate                    string
+	Number      int     `json:"number"`
+	Profile     int     `json:"profile"`
+	Region      int     `json:"region"`
+	Reported    int64   `json:"report_bytes"`
+	Sent        int64   `json:"sent_bytes"` // on the wire, TLS and HTTP included
+	Requests    int     `json:"requests"`   // but those of pieces
+	Breaks      int     `json:"breaks"`
+	Seconds     float64 `json:"simulated_seconds"` // from the first connection of the upload to its answer
+	SealSeconds float64 `json:"seal_seconds"`      // of processor time
+	Fate        string  `json:"fate"`
 }
 
 // Calibration is what the real code cost.
 type Calibration struct {
-	Vehicles     []Vehicle
-	ReportBytes  int64   // of all objects of a report in the real round
-	PlannedBytes int64   // that the task promises for it: equal
-	ConnectBytes int     // beside the report, of an upload without a break
-	ConnectTrips float64 // waits of such an upload, but those of pieces
-	AgainBytes   float64 // mean, beyond an upload without a break, of those that broke off once
-	AgainModel   float64 // that the model expects for the same breaks
-	// Seconds of processor time: sealing one report; one member's check, vote and answer for each report; the collector's work for each report.
-	SealSeconds, MemberSeconds, CollectSeconds float64
-	Listed, Refused, GatewayRefusals           int
-	LateFate                                   string
+	Vehicles     []Vehicle `json:"vehicles"`
+	ReportBytes  int64     `json:"report_bytes"`  // of all objects of a report in the real round
+	PlannedBytes int64     `json:"planned_bytes"` // that the task promises for it: equal
+	ConnectBytes int       `json:"connect_bytes"` // beside the report, of an upload without a break
+	ConnectTrips float64   `json:"connect_trips"` // waits of such an upload, but those of pieces
+	AgainBytes   float64   `json:"again_bytes"`   // mean, beyond an upload without a break, of those that broke off once
+	AgainModel   float64   `json:"again_model"`   // that the model expects for the same breaks
+	// Processor time: sealing one report; one member's check, vote and answer for each report; the collector's work for each report.
+	SealSeconds     float64 `json:"seal_seconds"`
+	MemberSeconds   float64 `json:"member_seconds_report"`
+	CollectSeconds  float64 `json:"collect_seconds_report"`
+	Listed          int     `json:"listed"`
+	Refused         int     `json:"refused"`
+	GatewayRefusals int     `json:"gateway_refusals"`
+	LateFate        string  `json:"late_fate"`
 	// NoiseRatio is the deviation of the opened mean from the mean of the updates over the noise it should
 	// carry: 1 to within NoiseStdErr.
-	NoiseRatio, NoiseStdErr float64
+	NoiseRatio  float64 `json:"noise_ratio"`
+	NoiseStdErr float64 `json:"noise_std_err"`
 }
 
 // Task is the task that a scenario's rounds have, without keys, with its batch and one report of its values.

@@ -32,6 +32,8 @@ type Fleet struct {
 	// Outcomes by profile.
 	Profiles []FleetProfile
 	Outcomes []string // names
+	// Stack are shares of the invitations by profile, at most five layers that add up to one.
+	Stack []Layer
 	// Bytes of one counted report, and Seconds that they take alone on a middling link of each profile.
 	Bytes   []Size
 	Seconds []FleetSeconds
@@ -172,17 +174,7 @@ func (v *fleetView) drawProfiles() {
 	for _, p := range v.Profiles {
 		plot.Labels = append(plot.Labels, p.Name)
 	}
-	for o, name := range v.Fleet.Outcomes {
-		l := Layer{Name: name}
-		some := false
-		for _, p := range v.Profiles {
-			l.Values = append(l.Values, at(p.Shares, o))
-			some = some || at(p.Shares, o) > 0.0005
-		}
-		if some && len(plot.Layers) < 5 {
-			plot.Layers = append(plot.Layers, l)
-		}
-	}
+	plot.Layers = v.Stack
 	v.Outcomes = plot.SVG()
 }
 

@@ -21,7 +21,7 @@ func fleetData() report.Fleet {
 		Regions: []string{"North <1>", "South"},
 		Counted: [][]float64{{1, 2, 3}, {0, nan, 0}}, Driving: [][]float64{{0.1, 0.2, 0.3}, {0, 0, 0}},
 		Rounds:   []report.FleetRound{{Hour: 0, Minutes: 20, Counted: 5, Epsilon: 1, Lanes: 2, OpenLanes: 1}, {Hour: 1, Minutes: 30, Epsilon: nan}},
-		Outcomes: []string{"counted", "late"},
+		Outcomes: []string{"counted", "late"}, Stack: []report.Layer{{Name: "counted", Values: []float64{0.9}}},
 		Profiles: []report.FleetProfile{{Name: "A", Vehicles: 3, Shares: []float64{0.9, 0.1}, Median: nan, High: 2}},
 		Bytes:    []report.Size{{Name: "ours", Bytes: 1000}}, Seconds: []report.FleetSeconds{{Name: "ours", Seconds: []float64{1}}},
 		Checks: []report.FleetCheck{{Name: "one", Expected: 1, Simulated: 9, Z: 8}},
