@@ -25,13 +25,13 @@ type sumFlags struct {
 
 func (a *app) batchSumCommand() *cobra.Command {
 	f := &sumFlags{}
-	c := f.register(verb("sum", "Verify and add reports into a partial sum", `Adds the reports of the proposed manifest, or before a proposal those of the
+	c := f.acrossLanes(f.register(verb("sum", "Verify and add reports into a partial sum", `Adds the reports of the proposed manifest, or before a proposal those of the
 frozen candidate list, and stores the partial sum under its hash. A regional
 aggregator adds its part: --reports FILE names its reports, one ReportID a
 line ("-" for standard input), --shard I/N takes part I (from 1) of N by the reports' hashes.
 The aggregator learns nothing and needs no key. A report that fails a check is left out (exit status 3).`,
 		"  veilsum batch sum --shard 1/2 --epoch 1 --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return a.batchSum(ctx, f) }))
+		func(ctx context.Context, _ []string) error { return a.batchSum(ctx, f) })))
 	c.Flags().StringVar(&f.reports, "reports", "", "file with the ReportIDs to add, - for standard input")
 	c.Flags().StringVar(&f.shard, "shard", "", "add part I of N, as I/N")
 	return c
@@ -41,10 +41,23 @@ func (a *app) batchSum(ctx context.Context, f *sumFlags) error {
 	if _, err := shardOf(nil, f.shard); err != nil {
 		return err
 	}
-	o, r, err := f.round(ctx)
+	o, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
+	if err := f.single(o, "--reports", f.reports); err != nil {
+		return err
+	}
+	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
+		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+		if err != nil {
+			return err
+		}
+		return a.sumRound(ctx, f, o, r)
+	})
+}
+
+func (a *app) sumRound(ctx context.Context, f *sumFlags, o *opened, r *pipeline.Round) error {
 	ids, err := frozenList(ctx, o, r)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/lanes"
 	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/schema"
@@ -27,6 +28,7 @@ type planFlags struct {
 		epsilon, delta, noise, clip float64
 		values, min, max, dishonest int
 		rounds                      int64
+		reports                     int
 		relation, trust             string
 	}
 	report string
@@ -57,9 +59,13 @@ update's units: its root mean square error against the mean of the clipped
 updates. snr is the root mean square of one value of a mean as long as the clipping
 norm, over the noise: the best case.
 
+LANES  --reports-per-epoch N says into how many lanes an epoch of N reports is cut, so that a batch
+holds about 10,000 and stays within the batch sizes: a lane's size is a matter of chance, and is
+given within six standard deviations. An epoch costs the same with any number of lanes.
+
 JSON  One object: "inputs", "guarantee_one_round", "rounds" (affordable by "rdp" and
 "tight"; 4294967296 means no fewer), "needed" (noise_multiplier by each accountant for the rounds
-asked for, null without --rounds), "scope" (of a store, else null), "curves" (for each
+asked for, null without --rounds), "lanes" (with --reports-per-epoch), "scope" (of a store, else null), "curves" (for each
 noise_multiplier lists "rounds", "rdp", "tight", "gaussian"; null where there
 is no finite bound), "batches" (rows), "warnings".
 
@@ -86,6 +92,7 @@ func (a *app) budgetPlanCommand() *cobra.Command {
 	flags.IntVar(&n.max, "max-batch-size", 0, "most reports in a list (default --min-batch-size)")
 	flags.IntVar(&n.dishonest, "max-dishonest", 0, "F_c, most dishonest vehicles in one list")
 	flags.Int64Var(&n.rounds, "rounds", 0, "epochs that are wanted")
+	flags.IntVar(&n.reports, "reports-per-epoch", 0, "reports expected in an epoch: says how many lanes keep a batch near 10,000")
 	flags.StringVar(&n.relation, "relation", "zero_out", "zero_out or replace_one")
 	flags.StringVar(&n.trust, "trust-model", "distributed", "distributed or local")
 	flags.StringVar(&f.report, "report", "", "write the drawings as one HTML page to this file")
@@ -111,6 +118,12 @@ func (a *app) budgetPlan(ctx context.Context, f *planFlags) error {
 		return planHint(err)
 	}
 	r.Scope = scope
+	if n := f.number.reports; n > 0 {
+		s := lanes.Suggest(n, r.Inputs.MinBatch, r.Inputs.MaxBatch)
+		if r.Lanes = &s; !s.Fits {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("no number of lanes keeps batches of %d reports surely within %d to %d: change the batch sizes", n, r.Inputs.MinBatch, r.Inputs.MaxBatch))
+		}
+	}
 	if f.report != "" {
 		var page bytes.Buffer
 		if err := report.WritePlan(&page, r.page()); err != nil {
@@ -258,4 +271,11 @@ func (f *planFlags) override(t *schema.Task) error {
 		return usage("epsilon %g and delta %g: want epsilon above 0 and delta between 0 and 1", e, d)
 	}
 	return nil
+}
+
+// laneLine says into how many lanes an epoch is cut, if that was asked for.
+func (r *planAnswer) laneLine(line func(name, format string, args ...any)) {
+	if l := r.Lanes; l != nil {
+		line("lanes", "%s of about %.4g reports, %d to %d", many(l.Lanes, "lane"), l.Mean, l.Least, l.Most)
+	}
 }

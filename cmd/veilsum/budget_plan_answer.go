@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/lanes"
 	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/schema"
@@ -16,14 +17,15 @@ const maxPlanRounds = 1 << 32
 
 // planAnswer is what a budget affords. NaN has no form in JSON: where there is no bound, numbers are null.
 type planAnswer struct {
-	Inputs   planInputs  `json:"inputs"`
-	OneRound planEpsilon `json:"guarantee_one_round"`
-	Rounds   planRounds  `json:"rounds"`
-	Needed   *planNeeded `json:"needed"`
-	Scope    *planScope  `json:"scope"`
-	Curves   []planCurve `json:"curves"`
-	Batches  []planBatch `json:"batches"`
-	Warnings []string    `json:"warnings"`
+	Inputs   planInputs        `json:"inputs"`
+	OneRound planEpsilon       `json:"guarantee_one_round"`
+	Rounds   planRounds        `json:"rounds"`
+	Needed   *planNeeded       `json:"needed"`
+	Scope    *planScope        `json:"scope"`
+	Lanes    *lanes.Suggestion `json:"lanes,omitempty"` // if asked for
+	Curves   []planCurve       `json:"curves"`
+	Batches  []planBatch       `json:"batches"`
+	Warnings []string          `json:"warnings"`
 	relation accountant.NeighboringRelation
 	chosen   int // index of the curve of Inputs.NoiseMultiplier
 }
@@ -333,6 +335,7 @@ func (r *planAnswer) Text() string {
 	if s := r.Scope; s != nil {
 		line("scope", "%q has spent %s in %d epochs; %d more epochs of the stored task are left", s.Name, s.Spent, s.Epochs, s.RoundsLeft)
 	}
+	r.laneLine(line)
 	for _, w := range r.Warnings {
 		line("warning", "%s", w)
 	}

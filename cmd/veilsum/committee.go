@@ -151,12 +151,12 @@ type memberFlags struct {
 }
 
 func (f *memberFlags) register(c *cobra.Command) *cobra.Command {
-	f.roundFlags.register(c)
+	f.acrossLanes(f.roundFlags.register(c))
 	f.stateFlags.register(c)
 	return c
 }
 
-// member opens everything a step of a decryptor needs. It erases expired keys first, and goes
+// member opens everything a step of a decryptor needs, and does it in each of the command's rounds. It erases expired keys first, and goes
 // on only if nothing was restored from a backup.
 func (a *app) member(ctx context.Context, f *memberFlags, step func(*decryptor.Decryptor, *opened, *pipeline.Round) error) error {
 	d, closeState, err := a.openMember(&f.stateFlags, &f.taskFlags)
@@ -164,14 +164,23 @@ func (a *app) member(ctx context.Context, f *memberFlags, step func(*decryptor.D
 		return err
 	}
 	defer closeState()
-	o, r, err := f.round(ctx)
+	o, err := f.open(ctx)
 	if err != nil {
+		return err
+	}
+	if err := f.single(o, "--candidates", f.candidates); err != nil {
 		return err
 	}
 	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
 		return err
 	}
-	return step(d, o, r)
+	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
+		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+		if err != nil {
+			return err
+		}
+		return step(d, o, r)
+	})
 }
 
 func (a *app) committeeCheckCommand() *cobra.Command {

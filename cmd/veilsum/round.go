@@ -18,7 +18,7 @@ import (
 
 func (a *app) roundCommand() *cobra.Command {
 	return noun("round", "The collector's side of a round", a.roundOpenCommand(), a.roundCloseCommand(), a.roundProposeCommand(),
-		a.roundCollectCommand(), a.roundStatusCommand(), a.roundAbortCommand())
+		a.roundCollectCommand(), a.roundMergeCommand(), a.roundStatusCommand(), a.roundAbortCommand())
 }
 
 // collectorFlags name the collector's key and a round.
@@ -28,7 +28,7 @@ type collectorFlags struct {
 }
 
 func (f *collectorFlags) register(c *cobra.Command) *cobra.Command {
-	f.roundFlags.register(c)
+	f.acrossLanes(f.roundFlags.register(c))
 	c.Flags().StringVar(&f.key, "key", "", "the collector's key file")
 	must(c.MarkFlagRequired("key"))
 	return c
@@ -42,17 +42,23 @@ func (f *collectorFlags) collector(a *app) (*collector.Collector, error) {
 	return collector.New(key, nil)
 }
 
-// collect opens everything a step of the collector needs.
+// step opens everything a step of the collector needs, and does it in each of the command's rounds.
 func (f *collectorFlags) step(ctx context.Context, a *app, do func(*collector.Collector, *opened, *pipeline.Round) error) error {
 	c, err := f.collector(a)
 	if err != nil {
 		return err
 	}
-	o, r, err := f.round(ctx)
+	o, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
-	return do(c, o, r)
+	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
+		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+		if err != nil {
+			return err
+		}
+		return do(c, o, r)
+	})
 }
 
 type openFlags struct {
@@ -69,8 +75,8 @@ type openFlags struct {
 
 func (a *app) roundOpenCommand() *cobra.Command {
 	f := &openFlags{}
-	c := f.register(verb("open", "Open a round", `Publishes the model and the signed descriptor of one (epoch, lane), with every
-decryptor's round key. Vehicles may then seal for it. Repeating it changes nothing.
+	c := f.register(verb("open", "Open a round", `Publishes the model and the signed descriptor of each lane of the epoch, or of
+--lane, with every decryptor's round key. Vehicles may then seal for it. Repeating it changes nothing.
 If the task adapts its clipping norm, the round's norm follows from the newest
 round that is committed by now; open the epochs of a lane in their order.
 
@@ -105,7 +111,7 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 	if err := pipeline.Prepare(ctx, o.store); err != nil {
 		return err
 	}
-	op := collector.Opening{Name: f.name(o.id), OldestModel: f.epoch, Staleness: f.stale, Deadline: time.Now().Add(f.deadline)}
+	op := collector.Opening{OldestModel: f.epoch, Staleness: f.stale, Deadline: time.Now().Add(f.deadline)}
 	if op.Release, err = releaseOf(ctx, o.store, o.id, f.release); err != nil {
 		return err
 	}
@@ -128,19 +134,29 @@ func (a *app) roundOpen(ctx context.Context, f *openFlags) error {
 	if op.Snapshot, err = f.snapshotRoot(ctx, o); err != nil {
 		return err
 	}
-	r, err := c.Open(ctx, o.store, o.plan, op)
+	if err := a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
+		op.Name = n
+		r, err := c.Open(ctx, o.store, o.plan, op)
+		if err == nil {
+			a.out.Result(newOpenResult(r))
+		}
+		return openHint(err)
+	}); err != nil {
+		return err
+	}
+	a.warnBudget(ctx, o)
+	a.warnHandover(ctx, o)
+	return nil
+}
+
+func openHint(err error) error {
 	switch {
 	case errors.Is(err, pipeline.ErrNotReady):
 		return withHint(err, `that member's "committee serve" or "committee init --epochs" publishes its round keys; then run this again`)
 	case errors.Is(err, pipeline.ErrTask):
 		return withHint(err, "nothing was opened: look at --expires, and at the age of the committee's round keys; another epoch has other keys")
-	case err != nil:
-		return err
 	}
-	a.warnBudget(ctx, o)
-	a.warnHandover(ctx, o)
-	a.out.Result(newOpenResult(r))
-	return nil
+	return err
 }
 
 // warnBudget tells before vehicles seal for nothing. It is advice: "round propose" decides.
@@ -242,20 +258,25 @@ func (a *app) showReceipt(ctx context.Context, o *opened, r *pipeline.Round, rec
 
 func (a *app) roundStatusCommand() *cobra.Command {
 	f := &roundFlags{}
-	return f.register(verb("status", "Show how far a round is", `Verifies and counts what the store holds of a round: reports, candidates,
+	return f.acrossLanes(f.register(verb("status", "Show how far a round is", `Verifies and counts what the store holds of a round: reports, candidates,
 checks, votes, answers, receipt.`, "  veilsum round status --epoch 1 --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			o, r, err := f.round(ctx)
+			o, err := f.open(ctx)
 			if err != nil {
 				return err
 			}
-			s, err := newStatus(ctx, o, r)
-			if err != nil {
+			return a.eachLane(ctx, o, f, func(n pipeline.RoundName) error {
+				r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+				if err != nil {
+					return err
+				}
+				s, err := newStatus(ctx, o, r)
+				if err == nil {
+					a.out.Result(s)
+				}
 				return err
-			}
-			a.out.Result(s)
-			return nil
-		}))
+			})
+		})))
 }
 
 func (a *app) roundAbortCommand() *cobra.Command {

@@ -129,6 +129,9 @@ region's store with --region NAME=STORE. Without it the whole region is left out
 		"  veilsum round propose --epoch 1 --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
 			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
+				if err := f.single(o, "--candidates", candidates); err != nil {
+					return err
+				}
 				near, err := stores.open(ctx)
 				if err != nil {
 					return err
@@ -191,22 +194,38 @@ If the sum of a round with regions does not open, the reports of the regions who
 a region's pieces cannot be had, nothing is given up (exit status 75).`,
 		"  veilsum round collect --epoch 1 --out mean.arrow --key collector.pem --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			return f.step(ctx, a, func(c *collector.Collector, o *opened, r *pipeline.Round) error {
-				near, err := stores.open(ctx)
-				if err != nil {
-					return err
-				}
-				got, err := c.Reading(near).Collect(ctx, o.store, r, a.progress("reports added"))
-				if err = a.findings(got, err); err != nil {
-					return err
-				}
-				return a.showReceipt(ctx, o, r, got.Receipt, out, force)
-			})
+			return a.collect(ctx, f, stores, out, force)
 		}))
 	stores.register(c)
-	c.Flags().StringVar(&out, "out", "", "also copy the aggregate to this file")
+	c.Flags().StringVar(&out, "out", "", "also copy the aggregate to this file; over several lanes their mean, as \"round merge\"")
 	c.Flags().BoolVar(&force, "force", false, "overwrite --out")
 	return c
+}
+
+func (a *app) collect(ctx context.Context, f *collectorFlags, stores *storesFlag, out string, force bool) error {
+	c, err := f.collector(a)
+	if err != nil {
+		return err
+	}
+	o, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	near, err := stores.open(ctx)
+	if err != nil {
+		return err
+	}
+	return a.collectEach(ctx, o, &f.roundFlags, out, force, func(n pipeline.RoundName, out string) error {
+		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+		if err != nil {
+			return err
+		}
+		got, err := c.Reading(near).Collect(ctx, o.store, r, a.progress("reports added"))
+		if err = a.findings(got, err); err != nil {
+			return err
+		}
+		return a.showReceipt(ctx, o, r, got.Receipt, out, force)
+	})
 }
 
 // findings names regions that lied, or that keep a round from ending.

@@ -122,6 +122,8 @@ type roundFlags struct {
 	taskFlags
 	epoch uint64
 	lane  uint32
+	// oneLane tells whether --lane was given; nil in a command that is for one round in any case.
+	oneLane func() bool
 }
 
 func (f *roundFlags) register(c *cobra.Command) *cobra.Command {

@@ -1,0 +1,188 @@
+// Package lanes joins what the lanes of an epoch opened into one mean.
+//
+// Lanes keep a batch near [GoodBatch] reports whatever the size of the fleet: each has a round, a list and a receipt of
+// its own, over vehicles that no other lane has, so that the epoch costs what one round costs. [Load] reads what they opened,
+// a [Merger] makes one mean of it. Merging is post-processing of published means: it needs no key, costs no
+// budget, and anybody can repeat it.
+package lanes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/schema/arrowipc"
+	"github.com/veilsum/veilsum/storage"
+)
+
+// Lane is what one lane of an epoch opened.
+type Lane struct {
+	Number  uint32
+	Round   schema.RoundID
+	Reports int       // in the mean, above 0
+	Mean    []float64 // tensors concatenated, in the units of the update
+	// NoiseStdDev is the standard deviation of the noise in each value of Mean.
+	NoiseStdDev float64
+	Epsilon     string // of the epoch, as the lane's aggregate states it, with Delta
+	Delta       string
+}
+
+// Merged is the mean of an epoch.
+type Merged struct {
+	Mean    []float64
+	Reports int // in it
+	// NoiseStdDev is the standard deviation of the noise in each value, 0 if the merger cannot tell.
+	NoiseStdDev float64
+}
+
+// Merger makes one mean of the lanes' means: at least one, all of one length, sorted by number. It is a pure function: it changes
+// none of them, and gives the same for the same. Mergers that weigh lanes against each other need no more than this.
+type Merger interface {
+	// Name is one word, as in the metadata of the merged file.
+	Name() string
+	Merge(all []Lane) (Merged, error)
+}
+
+// Weighted is the mean over all reports: each lane counts as much as it has reports. It is what one lane would have opened.
+type Weighted struct{}
+
+// Name implements Merger.
+func (Weighted) Name() string { return "weighted" }
+
+// Merge implements Merger.
+func (Weighted) Merge(all []Lane) (Merged, error) {
+	if err := Check(all); err != nil {
+		return Merged{}, err
+	}
+	m := Merged{Mean: make([]float64, len(all[0].Mean))}
+	var variance float64
+	for _, l := range all {
+		n := float64(l.Reports)
+		for i, v := range l.Mean {
+			m.Mean[i] += n * v
+		}
+		m.Reports += l.Reports
+		variance += n * n * l.NoiseStdDev * l.NoiseStdDev // the noise of different vehicles is independent
+	}
+	for i := range m.Mean {
+		m.Mean[i] /= float64(m.Reports)
+	}
+	m.NoiseStdDev = math.Sqrt(variance) / float64(m.Reports)
+	return m, nil
+}
+
+// ErrLanes: these are no lanes of one epoch.
+var ErrLanes = errors.New("lanes: they cannot be merged")
+
+// Check refuses what no merger takes: no lanes, means of different lengths, an empty lane, or one twice.
+func Check(all []Lane) error {
+	if len(all) == 0 {
+		return fmt.Errorf("%w: there are none", ErrLanes)
+	}
+	for i, l := range all {
+		switch {
+		case len(l.Mean) != len(all[0].Mean):
+			return fmt.Errorf("%w: lane %d has %d values, lane %d has %d", ErrLanes, l.Number, len(l.Mean), all[0].Number, len(all[0].Mean))
+		case l.Reports < 1:
+			return fmt.Errorf("%w: lane %d has no reports", ErrLanes, l.Number)
+		case i > 0 && all[i-1].Number >= l.Number:
+			return fmt.Errorf("%w: lane %d is out of order", ErrLanes, l.Number)
+		}
+	}
+	return nil
+}
+
+// Epoch is what the lanes of an epoch have come to.
+type Epoch struct {
+	Lanes []Lane // committed, sorted by number
+	Void  []uint32
+	Open  []uint32 // without a receipt, or not opened at all
+}
+
+// Load reads what every lane of an epoch opened: verified receipts, and the aggregates that they name. Lanes that started from different
+// models cannot be merged: ErrLanes.
+func Load(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.TaskID, epoch uint64) (*Epoch, error) {
+	e := &Epoch{}
+	var model schema.Digest
+	for number := range uint32(p.Task.Batch.Lanes) {
+		r, err := pipeline.LoadDescriptor(ctx, s, p, pipeline.RoundName{Task: task, Epoch: epoch, Lane: number})
+		if errors.Is(err, storage.ErrNotExist) {
+			e.Open = append(e.Open, number)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		rec, err := pipeline.LoadReceipt(ctx, s, r)
+		switch {
+		case errors.Is(err, storage.ErrNotExist):
+			e.Open = append(e.Open, number)
+			continue
+		case err != nil:
+			return nil, err
+		case rec.Status != schema.StatusCommitted:
+			e.Void = append(e.Void, number)
+			continue
+		}
+		if len(e.Lanes) > 0 && r.Descriptor.ModelHash != model {
+			return nil, fmt.Errorf("%w: lane %d started from another model than lane %d", ErrLanes, number, e.Lanes[0].Number)
+		}
+		model = r.Descriptor.ModelHash
+		l, err := read(ctx, s, r, rec)
+		if err != nil {
+			return nil, err
+		}
+		e.Lanes = append(e.Lanes, l)
+	}
+	return e, nil
+}
+
+// read reads the aggregate that a committed receipt names.
+func read(ctx context.Context, s storage.Store, r *pipeline.Round, rec schema.Receipt) (Lane, error) {
+	key := pipeline.AggregateKey(r.Name, rec.Aggregate)
+	raw, err := storage.ReadAll(ctx, s, key, rec.AggregateSize)
+	if err != nil {
+		return Lane{}, err
+	}
+	a, err := arrowipc.OpenAggregate(raw, rec.Aggregate)
+	if err != nil {
+		return Lane{}, fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
+	}
+	noise, err := strconv.ParseFloat(a.Meta[arrowipc.MetaNoiseStdDev], 64)
+	if err != nil || !(noise >= 0) || a.Meta[arrowipc.MetaReportCount] != strconv.Itoa(rec.Reports) {
+		return Lane{}, fmt.Errorf("%w: %s: its metadata is not that of its round", pipeline.ErrUntrusted, key)
+	}
+	return Lane{
+		Number: r.Name.Lane, Round: r.ID, Reports: rec.Reports, Mean: a.Values, NoiseStdDev: noise,
+		Epsilon: a.Meta[arrowipc.MetaEpsilon], Delta: a.Meta[arrowipc.MetaDelta],
+	}, nil
+}
+
+// Merge applies a merger to an epoch's committed lanes and returns the mean with an Arrow file of it. The file depends on nothing
+// but the lanes and the merger; it names how many lanes it is made of and, by one hash, of which rounds.
+func Merge(p *pipeline.Plan, task schema.TaskID, epoch uint64, all []Lane, by Merger) (Merged, []byte, error) {
+	if err := Check(all); err != nil {
+		return Merged{}, nil, err
+	}
+	m, err := by.Merge(slices.Clone(all))
+	if err != nil {
+		return Merged{}, nil, err
+	}
+	rounds := make([][]byte, 0, len(all))
+	for _, l := range all {
+		rounds = append(rounds, slices.Clone(l.Round.Digest[:]))
+	}
+	file, err := arrowipc.EncodeAggregate(p.Task.Tensors, m.Mean, map[string]string{
+		arrowipc.MetaTaskID: task.String(), arrowipc.MetaReportCount: strconv.Itoa(m.Reports), arrowipc.MetaReduction: "mean",
+		arrowipc.MetaNoiseStdDev: strconv.FormatFloat(m.NoiseStdDev, 'g', -1, 64), arrowipc.MetaEpsilon: all[0].Epsilon, arrowipc.MetaDelta: all[0].Delta,
+		arrowipc.MetaRelation: p.Task.Scope.Relation, arrowipc.MetaUnit: p.Task.Scope.Unit, arrowipc.MetaProducer: "veilsum",
+		arrowipc.MetaEpoch: strconv.FormatUint(epoch, 10), arrowipc.MetaLanes: strconv.Itoa(len(all)), arrowipc.MetaMerger: by.Name(),
+		arrowipc.MetaRoundsHash: schema.Hash("merged-rounds", rounds...).String(),
+	})
+	return m, file, err
+}
