@@ -45,6 +45,7 @@ type Merged struct {
 type Merger interface {
 	// Name is one word, as in the metadata of the merged file.
 	Name() string
+	// Merge refuses what [Check] refuses.
 	Merge(all []Lane) (Merged, error)
 }
 
