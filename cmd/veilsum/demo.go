@@ -13,6 +13,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
+	"github.com/veilsum/veilsum/pipeline/releaser"
 	"github.com/veilsum/veilsum/storage"
 	"github.com/veilsum/veilsum/storage/dir"
 )
@@ -88,6 +89,8 @@ type demoRun struct {
 	storeURL string
 	world    *demoWorld
 	rounds   []demoRound
+	released *releaser.Released // the newest model
+	before   []byte             // the one before, from which the last round started
 	canaries demoCanaries
 }
 
@@ -108,7 +111,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 			return fmt.Errorf("round %d: %w", number+1, err)
 		}
 	}
-	return d.finish()
+	return d.finish(ctx)
 }
 
 // prepare does all that comes before the first round.

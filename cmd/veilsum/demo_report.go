@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -85,6 +86,7 @@ type demoResult struct {
 	Clipping        float64          `json:"clipping_norm,omitempty"`      // of the last round that was opened; only with --adaptive
 	NextClipping    float64          `json:"next_clipping_norm,omitempty"` // what would follow
 	Canaries        *canary.Verdict  `json:"canaries,omitempty"`
+	Model           *demoModel       `json:"model"`
 	clippingHistory string
 	shorter         int // fewest values at which a report is shorter than float32
 	values          int
@@ -104,6 +106,7 @@ func (r *demoResult) Text() string {
 	}
 	fmt.Fprintf(b, "bytes      %d sealed, %d as float32, for one vehicle and round\n", r.Bytes, r.Float32)
 	fmt.Fprintf(b, "           %s\n", sizeSentence(r.values, r.Bytes, r.Float32, r.shorter))
+	b.WriteString(r.Model.text())
 	fmt.Fprintf(b, "report     %s\n", r.Report)
 	fmt.Fprintf(b, "aggregate  %s\n", r.Aggregate)
 	fmt.Fprintf(b, "store      %s (task %s)\n", r.Store, r.Task)
@@ -124,7 +127,7 @@ func sizeSentence(values int, sealed, plain int64, shorter int) string {
 }
 
 // finish writes the page and prints the result.
-func (d *demoRun) finish() error {
+func (d *demoRun) finish(ctx context.Context) error {
 	last := d.rounds[len(d.rounds)-1]
 	r := &demoResult{
 		Accuracy: last.accuracy, Plain: last.plain, Epsilon: last.epsilon, Delta: last.delta, Bytes: last.bytes,
@@ -139,6 +142,9 @@ func (d *demoRun) finish() error {
 	}
 	var err error
 	if r.Canaries, err = d.judge(r.Epsilon, r.Delta); err != nil {
+		return err
+	}
+	if r.Model, err = d.runModel(ctx); err != nil {
 		return err
 	}
 	r.Seconds = time.Since(d.started).Seconds()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -91,30 +90,18 @@ func silentDecryptor(number int) int {
 	return number / 2 % demoCommittee.Size
 }
 
-// open publishes the current model and opens the round.
+// open opens a round that starts from the released model.
 func (d *demoRun) open(ctx context.Context, r *demoRound) (*pipeline.Round, error) {
+	if d.released == nil {
+		if err := d.release(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
 	return d.world.collector.Open(ctx, d.store, d.world.plan, collector.Opening{
-		Name:  pipeline.RoundName{Task: d.world.task, Epoch: uint64(r.number)},
-		Model: modelBytes(d.trainer.Model()), OldestModel: uint64(r.number), Snapshot: d.world.snapshot,
+		Name:    pipeline.RoundName{Task: d.world.task, Epoch: uint64(r.number)},
+		Release: d.released.Release.Serial, OldestModel: uint64(r.number), Snapshot: d.world.snapshot,
 		Deadline: time.Now().Add(time.Hour),
 	})
-}
-
-// modelBytes is the published form of a model: its values as little-endian float32.
-func modelBytes(model []float32) []byte {
-	b := make([]byte, 0, 4*len(model))
-	for _, v := range model {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-	}
-	return b
-}
-
-func parseModel(b []byte) []float32 {
-	model := make([]float32, len(b)/4)
-	for i := range model {
-		model[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return model
 }
 
 // drive lets every vehicle do what its fate says until the list is closed.
@@ -339,6 +326,9 @@ func (d *demoRun) learn(ctx context.Context, opened *pipeline.Round, r *demoRoun
 	r.receiptID = signed.ID()
 	if r.receipt.Status == schema.StatusCommitted {
 		if err := d.apply(ctx, opened, r); err != nil {
+			return err
+		}
+		if err := d.release(ctx, []pipeline.RoundName{opened.Name}); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
+	"github.com/veilsum/veilsum/pipeline/releaser"
 	"github.com/veilsum/veilsum/pipeline/state"
 	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/schema"
@@ -33,6 +34,7 @@ type demoWorld struct {
 	state      string // folder of all state directories
 	owner      schema.PublicKey
 	collector  *collector.Collector
+	releaser   *releaser.Releaser // the collector: the task names no other
 	decryptors []*decryptor.Decryptor
 	locked     []*state.Dir // the decryptors' directories
 	vehicles   []string     // their directories
@@ -59,6 +61,9 @@ func newDemoWorld(ctx context.Context, d *demoRun, task schema.Task) (*demoWorld
 	}
 	w.owner = schema.NewPublicKey(owner)
 	if w.collector, err = collector.New(collectKey, nil); err != nil {
+		return nil, err
+	}
+	if w.releaser, err = releaser.New(collectKey); err != nil {
 		return nil, err
 	}
 	committee := demoCommittee

@@ -132,7 +132,7 @@ func paceWays(base planet.Scenario) []*paceWay {
 	for _, hours := range []float64{4, 8} {
 		s := base
 		s.Schedule.PeriodMinutes, s.Schedule.DeadlineMinutes = 60*hours, 60*hours-5
-		all = append(all, &paceWay{Name: fmt.Sprintf("synchronous, %g h", hours), settings: pace.Settings{Scenario: s}})
+		all = append(all, &paceWay{Name: fmt.Sprintf("synchronous, %g\u00a0h", hours), settings: pace.Settings{Scenario: s}})
 	}
 	s := base
 	s.Schedule.Buffered, s.Schedule.PeriodMinutes, s.Schedule.DeadlineMinutes = true, 120, 24*60
@@ -178,7 +178,7 @@ type paceResult struct {
 	Minutes     float64    `json:"train_minutes"`
 	Seeds       int        `json:"seeds"`
 	ReportBytes int        `json:"report_bytes"`
-	Target      float64    `json:"target_accuracy"` // that all ways reach with every seed
+	Target      float64    `json:"target_accuracy"` // that every training reaches which opened all its rounds
 	Ways        []*paceWay `json:"ways"`
 }
 
@@ -190,6 +190,7 @@ type paceWay struct {
 	Hours     float64 `json:"hours"` // until the last opened round
 	Accuracy  float64 `json:"accuracy"`
 	OnRows    float64 `json:"accuracy_on_own_rows"`
+	Reached   int     `json:"seeds_reaching_target"` // whose means the next two are
 	ToHours   float64 `json:"hours_to_target"`
 	ToUp      float64 `json:"bytes_up_to_target"`
 	Up        float64 `json:"bytes_up"`
@@ -204,7 +205,7 @@ type paceWay struct {
 	curves   []*pace.Curve
 }
 
-// finish takes the means. The target is the best accuracy that every training reaches, cut to a hundredth.
+// finish takes the means.
 func (r *paceResult) finish() {
 	r.Target = 1
 	for _, w := range r.Ways {
@@ -213,12 +214,17 @@ func (r *paceResult) finish() {
 			for _, p := range c.Points {
 				best = max(best, p.Accuracy)
 			}
-			r.Target = min(r.Target, math.Floor(best*100)/100)
+			if len(c.Points) == r.Rounds {
+				r.Target = min(r.Target, math.Floor(best*100)/100)
+			}
 		}
 	}
 	for _, w := range r.Ways {
 		for _, c := range w.curves {
 			w.add(c, r.Target, 1/float64(len(w.curves)))
+		}
+		if w.Reached > 0 {
+			w.ToHours, w.ToUp = w.ToHours/float64(w.Reached), w.ToUp/float64(w.Reached)
 		}
 	}
 }
@@ -237,8 +243,16 @@ func (w *paceWay) add(c *pace.Curve, target, share float64) {
 		w.Staleness += share * p.Staleness / float64(n)
 	}
 	if p, ok := c.Reached(target); ok {
-		w.ToHours, w.ToUp = w.ToHours+share*p.At.Hours(), w.ToUp+share*p.Up
+		w.Reached, w.ToHours, w.ToUp = w.Reached+1, w.ToHours+p.At.Hours(), w.ToUp+p.Up
 	}
+}
+
+// hoursToTarget is a dash if no training got there.
+func (w *paceWay) hoursToTarget() string {
+	if w.Reached == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", w.ToHours)
 }
 
 // Text implements ui.Result.
@@ -248,7 +262,7 @@ func (r *paceResult) Text() string {
 		r.Data, r.Vehicles, r.Values, r.Reports, r.MinBatch, r.Epsilon, r.Delta, r.Rounds, many(r.Seeds, "seed"))
 	fmt.Fprintf(b, "%-24s %7s %5s %7s %9s %14s %9s %9s %9s %6s\n", "", "rounds", "void", "hours", "accuracy", fmt.Sprintf("h to %.2f", r.Target), "MB up", "MB down", "whole", "stale")
 	for _, w := range r.Ways {
-		fmt.Fprintf(b, "%-24s %7.1f %5.1f %7.0f %9.3f %14.0f %9.1f %9.1f %9.1f %6.2f\n", w.Name, w.Rounds, w.Void, w.Hours, w.Accuracy, w.ToHours, w.Up/1e6, w.Down/1e6, w.Whole/1e6, w.Staleness)
+		fmt.Fprintf(b, "%-24s %7.1f %5.1f %7.0f %9.3f %14s %9.1f %9.1f %9.1f %6.2f\n", w.Name, w.Rounds, w.Void, w.Hours, w.Accuracy, w.hoursToTarget(), w.Up/1e6, w.Down/1e6, w.Whole/1e6, w.Staleness)
 	}
 	if len(r.Ways) > 0 {
 		w := r.Ways[len(r.Ways)-1]
@@ -269,7 +283,7 @@ func (r *paceResult) page() report.Pace {
 			hours, up = max(hours, pts[len(pts)-1].At.Hours()), max(up, pts[len(pts)-1].Up)
 		}
 		p.Rows = append(p.Rows, report.PaceRow{
-			Name: w.Name, Rounds: w.Rounds, Void: w.Void, Hours: w.Hours, Accuracy: w.Accuracy, ToHours: w.ToHours, Up: w.Up, Down: w.Down, Whole: w.Whole, Lost: w.Lost, Staleness: w.Staleness,
+			Name: w.Name, Rounds: w.Rounds, Void: w.Void, Hours: w.Hours, Accuracy: w.Accuracy, ToHours: w.hoursToTarget(), Up: w.Up, Down: w.Down, Whole: w.Whole, Lost: w.Lost, Staleness: w.Staleness,
 		})
 	}
 	const positions = 60

@@ -25,6 +25,15 @@ func (f *Fleet) Trainer() *Trainer {
 // Model returns a copy of the current model, Dimension values.
 func (t *Trainer) Model() []float32 { return slices.Clone(t.global) }
 
+// Load replaces the current model by a released one of Dimension values; what Momentum remembers stays.
+func (t *Trainer) Load(model []float32) error {
+	if len(model) != len(t.global) {
+		return fmt.Errorf("%w: model has %d values, not %d", ErrDimension, len(model), len(t.global))
+	}
+	copy(t.global, model)
+	return nil
+}
+
 // Update returns the unclipped update of one vehicle on the current model.
 func (t *Trainer) Update(vehicle int) ([]float32, error) {
 	return t.fleet.LocalUpdate(t.global, vehicle)

@@ -33,10 +33,10 @@ type Pace struct {
 
 // PaceRow is one schedule. Bytes are the whole fleet's.
 type PaceRow struct {
-	Name                                         string
-	Rounds, Void, Hours, Accuracy, ToHours, Lost float64
-	Up, Down, Whole                              float64
-	Staleness                                    float64
+	Name, ToHours                       string
+	Rounds, Void, Hours, Accuracy, Lost float64
+	Up, Down, Whole                     float64
+	Staleness                           float64
 }
 
 // WritePace writes the page: one file that runs no script and loads nothing. It returns [ErrData] if title

@@ -18,7 +18,7 @@ func TestPacePage(t *testing.T) {
 		Hours: []float64{0, 10, 20}, Megabytes: []float64{0, 1, 2},
 		ByHours: []report.Series{{Name: "synchronous & slow", Y: []float64{math.NaN(), 0.2, 0.5}}, {Name: "buffered", Y: []float64{0.3, 0.5, 0.6}}},
 		ByBytes: []report.Series{{Name: "buffered", Y: []float64{0.3, 0.5, 0.6}}},
-		Rows:    []report.PaceRow{{Name: "synchronous & slow", Rounds: 30, Hours: 119.4, Accuracy: 0.7444, ToHours: 111, Up: 5.85e7, Down: 1.3e7, Whole: 2.6e7, Lost: 2, Staleness: 0.031}},
+		Rows:    []report.PaceRow{{Name: "synchronous & slow", Rounds: 30, Hours: 119.4, Accuracy: 0.7444, ToHours: "111", Up: 5.85e7, Down: 1.3e7, Whole: 2.6e7, Lost: 2, Staleness: 0.031}},
 	}
 	var out bytes.Buffer
 	if err := report.WritePace(&out, d); err != nil {
