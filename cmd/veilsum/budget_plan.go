@@ -197,6 +197,11 @@ func (f *planFlags) sketch() (schema.Task, *planScope, error) {
 	if len(missing) > 0 {
 		return schema.Task{}, nil, &usageError{Err: fmt.Errorf("without a task %s must be given", strings.Join(missing, ", ")), Hint: "or pass --task-file, or --store with --task and --owner"}
 	}
+	return sketchTask(f), nil, nil
+}
+
+// sketchTask is the task of the numbers; epsilon, delta and noise are [planFlags.override]'s to fill in.
+func sketchTask(f *planFlags) schema.Task {
 	t := schema.Task{
 		Name: sketchName, Scope: schema.Scope{Name: sketchName, Population: "a sketch", Unit: "vehicle", Relation: f.number.relation},
 		Tensors: []schema.Tensor{{Name: "update", DType: "float32", Shape: []int{f.number.values}}},
@@ -205,7 +210,7 @@ func (f *planFlags) sketch() (schema.Task, *planScope, error) {
 		Committee: schema.Committee{Size: 4, Threshold: 3, Malicious: 1}, Suite: 1,
 	}
 	sketchKeys(&t)
-	return t, nil, nil
+	return t
 }
 
 // sketchKeys fills in keys that are absent, so that a task can be planned before anybody has one.

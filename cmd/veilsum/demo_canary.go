@@ -129,6 +129,8 @@ func (d *demoRun) checkCanaries() error {
 		return nil
 	case n < 12 || n > d.fleet.Canaries():
 		return usage("--canaries %d: want 12 to %d, or 0", n, d.fleet.Canaries())
+	case d.flags.compress != "": // no canary would have a direction of its own
+		return usage("--canaries and --compress exclude each other")
 	case d.flags.adaptive: // their norms would be counted among those of the fleet
 		return usage("--canaries and --adaptive exclude each other")
 	}

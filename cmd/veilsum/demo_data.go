@@ -33,8 +33,10 @@ func loadDemoData(name string) (*demoData, error) {
 		return loadInertial()
 	case "digits":
 		return loadDigits()
+	case "network":
+		return loadNetwork()
 	}
-	return nil, &usageError{Err: fmt.Errorf("--data %q", name), Hint: "inertial or digits"}
+	return nil, &usageError{Err: fmt.Errorf("--data %q", name), Hint: "inertial, digits or network"}
 }
 
 func loadInertial() (*demoData, error) {
@@ -61,21 +63,44 @@ func loadInertial() (*demoData, error) {
 	}, err
 }
 
-func loadDigits() (*demoData, error) {
+// digitRows returns the digits and whom they are from.
+func digitRows() (rows fleetsim.DigitRows, count int, credit string, err error) {
 	from, err := arrowipc.ReadTable(digitsFile)
+	if err != nil {
+		return rows, 0, "", err
+	}
+	c := columns{table: from}
+	rows = fleetsim.DigitRows{Pixels: c.ints("pixels"), Labels: c.ints("label")}
+	return rows, int(from.Rows), from.Meta["source"], c.err
+}
+
+// loadNetwork is the digits whole, for a model of two layers.
+func loadNetwork() (*demoData, error) {
+	rows, count, credit, err := digitRows()
 	if err != nil {
 		return nil, err
 	}
-	c := columns{table: from}
-	rows := fleetsim.DigitRows{Pixels: c.ints("pixels"), Labels: c.ints("label")}
-	if c.err != nil {
-		return nil, c.err
+	data, err := fleetsim.WholeDigits(rows)
+	return &demoData{
+		title:    "Handwritten digits, by a network of two layers",
+		sentence: fmt.Sprintf("Which digit is written, learned from %d images of MNIST of 28 by 28 pixels.", count),
+		credit:   credit,
+		split:    "four of the images; the last fifth of all images is held out for the accuracy",
+		unit:     "A writer: the unit is a vehicle, here one of %d shares of the images; the data does not tell who wrote which, and whoever is in several shares is protected less.",
+		rows:     data, config: fleetsim.NetworkConfig(),
+	}, err
+}
+
+func loadDigits() (*demoData, error) {
+	rows, count, credit, err := digitRows()
+	if err != nil {
+		return nil, err
 	}
 	data, err := fleetsim.Digits(rows)
 	return &demoData{
 		title:    "Handwritten digits",
-		sentence: fmt.Sprintf("Which digit is written, learned from %d images of MNIST, each averaged to 14 by 14 pixels.", from.Rows),
-		credit:   from.Meta["source"],
+		sentence: fmt.Sprintf("Which digit is written, learned from %d images of MNIST, each averaged to 14 by 14 pixels.", count),
+		credit:   credit,
 		split:    "a share of the images, of about four digits; the last fifth of all images is held out for the accuracy",
 		unit:     "A writer: the unit is a vehicle, here one of %d shares of the images; the data does not tell who wrote which, and whoever is in several shares is protected less.",
 		rows:     data, config: fleetsim.DigitsConfig(),

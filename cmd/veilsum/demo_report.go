@@ -135,7 +135,10 @@ func (d *demoRun) finish(ctx context.Context) error {
 		Report: filepath.Join(d.flags.out, "report.html"), Budget: d.fleet.Config().Epsilon,
 		NoiseMultiplier: float64(d.world.plan.Task.Privacy.NoiseMultiplier), Float32: int64(4 * d.fleet.Dimension()),
 		Store: d.storeURL, Task: d.world.task, Owner: d.world.owner,
-		shorter: smallestShorter(d.world.plan.Task), values: d.fleet.Dimension(),
+		values: d.fleet.Dimension(),
+	}
+	if r.Bytes > r.Float32 && len(d.world.plan.Task.Tensors) == 1 {
+		r.shorter = smallestShorter(d.world.plan.Task)
 	}
 	if err := d.clippingResult(r); err != nil {
 		return err
@@ -220,11 +223,23 @@ func (d *demoRun) sizes(r *demoResult) []report.Size {
 	}
 }
 
+// modelMeaning says in words what is learned and sent.
+func (d *demoRun) modelMeaning() string {
+	text := "Softmax regression: one row of weights and a bias for each class."
+	if h := d.fleet.Config().Hidden; h > 0 {
+		text = fmt.Sprintf("A network with one hidden layer of %d rectified linear units.", h)
+	}
+	if c := d.world.plan.Task.Compression; c != nil {
+		text += fmt.Sprintf(" A report holds %d numbers of a public linear map of it (%s).", c.Keep, c.Kind)
+	}
+	return text
+}
+
 func (d *demoRun) parameters() []report.Parameter {
 	c, p := d.fleet.Config(), d.world.plan
 	return []report.Parameter{
 		{Name: "vehicle", Value: fmt.Sprint(d.fleet.Vehicles()), Meaning: "A vehicle is " + d.data.split + "."},
-		{Name: "model", Value: fmt.Sprintf("%d values", d.fleet.Dimension()), Meaning: "Softmax regression: one row of weights and a bias for each class."},
+		{Name: "model", Value: fmt.Sprintf("%d values", d.fleet.Dimension()), Meaning: d.modelMeaning()},
 		{Name: "rounds", Value: fmt.Sprint(c.Rounds), Meaning: "Every vehicle may take part in all."},
 		{Name: "local_steps, local_rate", Value: fmt.Sprintf("%d, %g", c.LocalSteps, c.LocalRate), Meaning: "Full-batch gradient steps of a vehicle, and their size."},
 		{Name: "server_rate, momentum", Value: fmt.Sprintf("%g, %g", c.ServerRate, c.Momentum), Meaning: "How the opened mean moves the model; costs no privacy."},

@@ -142,7 +142,7 @@ func demoTask(fleet *fleetsim.Fleet, canaries int, adaptive bool) (schema.Task, 
 			Name: "veilsum demo " + hex.EncodeToString(run[:]), Population: "the simulated vehicles of one run of the demo",
 			Epsilon: schema.Real(c.Epsilon), Delta: schema.Real(c.Delta), Unit: "vehicle", Relation: "zero_out",
 		},
-		Tensors: []schema.Tensor{{Name: "weights", DType: "float32", Shape: fleet.Shape()}},
+		Tensors: demoTensors(fleet),
 		Privacy: schema.Privacy{
 			TrustModel: "distributed", Mechanism: "discrete_gaussian", ClippingNorm: schema.Real(c.ClippingNorm),
 			NoiseMultiplier: schema.Real(z), Kappa: 1, KappaInf: 1, Adaptive: demoAdaptive(fleet, adaptive, z),
@@ -151,6 +151,19 @@ func demoTask(fleet *fleetsim.Fleet, canaries int, adaptive bool) (schema.Task, 
 		Participation: schema.Participation{Max: c.Rounds, MinSeparation: 1},
 		Suite:         1,
 	}, nil
+}
+
+// demoTensors names the model's tensors.
+func demoTensors(fleet *fleetsim.Fleet) []schema.Tensor {
+	names := []string{"weights"}
+	if fleet.Config().Hidden > 0 {
+		names = []string{"hidden.kernel", "hidden.bias", "output.kernel", "output.bias"}
+	}
+	var tensors []schema.Tensor
+	for i, shape := range fleet.Shapes() {
+		tensors = append(tensors, schema.Tensor{Name: names[i], DType: "float32", Shape: shape})
+	}
+	return tensors
 }
 
 // demoLearningRate moves the norm by up to a factor of e^0.5 a round, as a demo has few rounds.

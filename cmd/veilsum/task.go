@@ -24,7 +24,7 @@ import (
 var exampleTask string
 
 func (a *app) taskCommand() *cobra.Command {
-	return noun("task", "The agreed parameters of many rounds", a.taskNewCommand(), a.taskShowCommand(), a.taskRenewCommand())
+	return noun("task", "The agreed parameters of many rounds", a.taskNewCommand(), a.taskShowCommand(), a.taskPlanCommand(), a.taskRenewCommand())
 }
 
 type taskNewFlags struct {

@@ -15,33 +15,43 @@ import (
 type Compression struct {
 	// Map is the map, drawn anew in every round; the zero value sends every value.
 	Map compress.Spec
-	// Feedback lets every vehicle add to its next update what the map lost of the last one.
+	// Feedback lets every vehicle add to its next update what the map lost of the last one (error feedback). It
+	// changes no claim, as what is sent is clipped all the same; but the clip cuts what has piled up, old and new
+	// alike, and it measures far worse than none: accuracy 0.77 instead of 0.89 at a fifth of the values, where every
+	// vehicle is in every round, the best case for it. So no client of ours offers it.
 	Feedback bool
 }
 
 // CompressedRun is [NoisyRun] with a linear map between the vehicles and the sum: each update is
 // clipped, mapped and clipped again, the noise falls on the numbers that are sent, and
-// the mean is expanded. It protects nobody. It returns the accuracy after each round, and
-// [ErrConfig] for a map that does not fit the model.
-func CompressedRun(fleet *Fleet, c Compression, seed uint64) ([]float64, error) {
+// the mean is expanded. It protects nobody. It returns [ErrConfig] for a map that does not fit the model.
+func CompressedRun(fleet *Fleet, c Compression, seed uint64) (*Compressed, error) {
 	r := &compressedRun{fleet: fleet, Compression: c, trainer: fleet.Trainer(), random: rand.New(rand.NewPCG(seed, 1<<40))}
 	if c.Feedback {
 		r.residuals = make([][]float32, fleet.Vehicles())
 	}
-	accuracy := make([]float64, 0, fleet.config.Rounds)
 	for round := range fleet.config.Rounds {
 		if err := r.round(seed, round); err != nil {
 			return nil, err
 		}
-		accuracy = append(accuracy, r.trainer.Accuracy())
+		r.out.Accuracy = append(r.out.Accuracy, r.trainer.Accuracy())
 	}
-	return accuracy, nil
+	return &r.out, nil
+}
+
+// Compressed is a run of [CompressedRun], round by round.
+type Compressed struct {
+	Accuracy []float64
+	// MeanNorm is the norm of the mean of what was sent, without noise, over the
+	// clipping norm: what the error of a map is in proportion to.
+	MeanNorm []float64
 }
 
 type compressedRun struct {
 	Compression
 	fleet     *Fleet
 	trainer   *Trainer
+	out       Compressed
 	random    *rand.Rand
 	current   *compress.Map // nil: none
 	residuals [][]float32   // with Feedback, by vehicle; nil before its first report
@@ -64,6 +74,11 @@ func (r *compressedRun) round(seed uint64, round int) error {
 	if err != nil {
 		return err
 	}
+	square := 0.0
+	for _, v := range sum {
+		square += v * v
+	}
+	r.out.MeanNorm = append(r.out.MeanNorm, math.Sqrt(square)/float64(len(present))/r.fleet.config.ClippingNorm)
 	stdDev := r.fleet.LocalStdDev() * math.Sqrt(float64(len(present)))
 	for i := range sum {
 		sum[i] = (sum[i] + r.random.NormFloat64()*stdDev) / float64(len(present))

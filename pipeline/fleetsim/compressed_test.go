@@ -30,7 +30,10 @@ func TestCompressedRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a
+		if len(a.MeanNorm) != len(a.Accuracy) || !(a.MeanNorm[0] > 0 && a.MeanNorm[0] <= 1) {
+			t.Errorf("norms of the mean %v", a.MeanNorm)
+		}
+		return a.Accuracy
 	}
 	d := fleet.Dimension()
 	for _, s := range []compress.Spec{
@@ -47,6 +50,9 @@ func TestCompressedRun(t *testing.T) {
 		if !slices.Equal(a, run(fleetsim.Compression{Map: s}, 1)) {
 			t.Errorf("%q: two runs of one seed differ", s.Kind)
 		}
+	}
+	if c := fleet.Config(); c.Compressed(3) != c || c.Compressed(19).ServerRate != c.ServerRate/2 {
+		t.Error("server rate of compressed rounds")
 	}
 	half := compress.Spec{Kind: compress.RandomK, Values: d, Keep: d / 2}
 	if slices.Equal(run(fleetsim.Compression{Map: half}, 1), run(fleetsim.Compression{Map: half, Feedback: true}, 1)) {

@@ -8,6 +8,11 @@ import (
 // PlainRun is the same training without privacy: same vehicles, same dropouts for the
 // seed, no clipping, no noise. It returns the accuracy after each round.
 func PlainRun(fleet *Fleet, seed uint64) ([]float64, error) {
+	if rate := fleet.config.PlainRate; rate != 0 {
+		plain := *fleet
+		plain.config.LocalRate = rate
+		fleet = &plain
+	}
 	return run(fleet, seed, func(sum []float64, update []float32) { add(sum, update, 1) }, func([]float64, int) {})
 }
 
