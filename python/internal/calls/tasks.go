@@ -23,8 +23,10 @@ import (
 // Version of the C ABI: it changes whenever a method, a field or a struct changes its meaning.
 const Version = 1
 
-func version(*call, struct{}) (any, error) {
-	v := map[string]any{"abi": Version, "format": schema.Version, "go": runtime.Version()}
+func version(c *call, _ struct{}) (any, error) {
+	c.mu.Lock()
+	v := map[string]any{"abi": Version, "format": schema.Version, "go": runtime.Version(), "handles": len(c.handles)}
+	c.mu.Unlock()
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" || s.Key == "vcs.modified" {
