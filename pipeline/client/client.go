@@ -147,7 +147,7 @@ func (c *Client) Seal(ctx context.Context, s storage.Store, task schema.TaskID, 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkFloor(plan); err != nil {
+	if err := c.floor.Check(plan); err != nil {
 		return nil, err
 	}
 	lane := schema.LaneOf(task, epoch, c.id.ID, plan.Task.Batch.Lanes)
@@ -186,14 +186,15 @@ func weigh(values []float32, by float64) {
 	}
 }
 
-func (c *Client) checkFloor(p *pipeline.Plan) error {
-	if p.Task.Batch.Min < c.floor.MinBatchSize {
-		return fmt.Errorf("%w: min_batch_size %d, at least %d", ErrFloor, p.Task.Batch.Min, c.floor.MinBatchSize)
+// Check refuses a task that protects less than this, or asks for what the vehicle does not give. The error wraps [ErrFloor].
+func (f Floor) Check(p *pipeline.Plan) error {
+	if p.Task.Batch.Min < f.MinBatchSize {
+		return fmt.Errorf("%w: min_batch_size %d, at least %d", ErrFloor, p.Task.Batch.Min, f.MinBatchSize)
 	}
-	if z := float64(p.Task.Privacy.NoiseMultiplier); z < c.floor.NoiseMultiplier {
-		return fmt.Errorf("%w: noise_multiplier %g, at least %g", ErrFloor, z, c.floor.NoiseMultiplier)
+	if z := float64(p.Task.Privacy.NoiseMultiplier); z < f.NoiseMultiplier {
+		return fmt.Errorf("%w: noise_multiplier %g, at least %g", ErrFloor, z, f.NoiseMultiplier)
 	}
-	return c.floor.asked(p)
+	return f.asked(p)
 }
 
 // asked refuses questions about values that the vehicle does not give.
@@ -238,7 +239,7 @@ func (c *Client) admit(r *pipeline.Round, h *history, model schema.Digest) (uint
 
 // mayReport checks the round by itself.
 func (c *Client) mayReport(r *pipeline.Round) error {
-	if err := c.checkFloor(r.Plan); err != nil {
+	if err := c.floor.Check(r.Plan); err != nil {
 		return err
 	}
 	if r.Task.Owner != c.owner {

@@ -32,6 +32,9 @@ func (p *Program) Seal(ctx context.Context, w Where, x Sealing) (int, error) {
 		return 0, err
 	}
 	defer s.close()
+	if err := s.floor.Check(s.plan); err != nil { // before anything private is read
+		return 0, err
+	}
 	values, err := s.read(ctx, x)
 	if err != nil {
 		return 0, err

@@ -153,6 +153,7 @@ type session struct {
 	store  storage.Store
 	plan   *pipeline.Plan
 	task   schema.TaskID
+	floor  client.Floor
 }
 
 // open locks the vehicle's directory, opens the store and verifies the task.
@@ -162,8 +163,7 @@ func (p *Program) open(ctx context.Context, w Where) (*session, error) {
 		return nil, err
 	}
 	s := &session{Program: p, task: task}
-	var floor client.Floor
-	if s.id, floor, err = p.Identity(w.State); err != nil {
+	if s.id, s.floor, err = p.Identity(w.State); err != nil {
 		return nil, err
 	}
 	if s.store, err = p.openStore(w, s.id); err != nil {
@@ -172,7 +172,7 @@ func (p *Program) open(ctx context.Context, w Where) (*session, error) {
 	if s.state, err = state.Open(w.State); err != nil {
 		return nil, err
 	}
-	s.client, err = client.New(client.Config{State: s.state, Identity: s.id, Owner: owner, Floor: floor})
+	s.client, err = client.New(client.Config{State: s.state, Identity: s.id, Owner: owner, Floor: s.floor})
 	if err == nil {
 		err = s.loadTask(ctx, owner)
 	}
