@@ -220,7 +220,10 @@ func (q *question) hitters(out statistics.Query) ([]statistics.Query, string, er
 	}
 	what := fmt.Sprintf("a sketch of %d rows of %d, in one round", chosen.Rows, chosen.Width)
 	if chosen.Kind == statistics.Prefixes {
-		what = fmt.Sprintf("prefixes, %d symbols a round, %s (\"veilsum stats next\" goes on)", chosen.Symbols, many(rounds, "round"))
+		what = fmt.Sprintf("prefixes, %d symbols a round, %s", chosen.Symbols, many(rounds, "round"))
+		if rounds > 1 {
+			what += " (\"veilsum stats next\" goes on)"
+		}
 	}
 	return []statistics.Query{chosen}, fmt.Sprintf("%s; at equal cost prefixes have %.2f times the error of one histogram, a sketch %.2f times it and its collisions", what, errs[0], errs[1]), nil
 }

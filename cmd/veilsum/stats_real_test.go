@@ -260,3 +260,25 @@ func TestBenchStats(t *testing.T) {
 		t.Errorf("%+v %+v", rows["stats_roles_epochs_charged"], rows["stats_histogram_error_over_theory"])
 	}
 }
+
+// TestStatisticsExample plays examples/statistics: real values of 24 vehicles, through all roles, read by DuckDB and polars.
+func TestStatisticsExample(t *testing.T) {
+	python := os.Getenv("VEILSUM_PYTHON")
+	if python == "" {
+		t.Skip("VEILSUM_PYTHON names no Python with pyarrow, polars and duckdb: .ci/run makes one")
+	}
+	if testing.Short() {
+		t.Skip("starts the program 60 times")
+	}
+	c := exec.Command("sh", "../../examples/statistics/run.sh", t.TempDir(), python)
+	c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "VEILSUM_TASK=", "VEILSUM_OWNER=")
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"wrists asks 4 questions of the fields exercise, max_ax, motion, std_gy", "24 vehicles, epsilon ", "1 epochs charged", "exercises count", "TRAP", "quantile"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
