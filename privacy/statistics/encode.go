@@ -3,6 +3,7 @@ package statistics
 import (
 	"fmt"
 	"math"
+	"unicode/utf8"
 )
 
 // Record is one local record of a vehicle: values by their names. A value is a float64, a
@@ -138,6 +139,29 @@ func (q *Query) addNumber(x float64, at int, block []float64) {
 	}
 }
 
+// ending is the cell of a text in a round of prefixes, rest if it begins with none of them. It is
+// computed, as a list of all cells could be long for a small vehicle.
+func (s *Set) ending(i int, t string, rest int) int {
+	q := &s.queries[i]
+	c, n := code(t, q.Alphabet, q.prefixLength()+q.Symbols), q.prefixLength()
+	cut := 0
+	for at := range c {
+		if n == 0 {
+			break
+		}
+		n--
+		cut = at + utf8.RuneLen([]rune(c[at:])[0])
+	}
+	if n > 0 {
+		return rest
+	}
+	start, ok := s.starts[i][c[:cut]]
+	if !ok {
+		return rest
+	}
+	return start*suffixes(utf8.RuneCountInString(q.Alphabet), q.Symbols) + extension(c[cut:], q.Alphabet, q.Symbols)
+}
+
 func (s *Set) addText(i int, v any, block []float64) error {
 	q := &s.queries[i]
 	t, err := text(q.Field, v)
@@ -148,11 +172,7 @@ func (s *Set) addText(i int, v any, block []float64) error {
 		q.encodeSketch(t, block)
 		return nil
 	}
-	at, ok := s.endings[i][code(t, q.Alphabet, q.prefixLength()+q.Symbols)]
-	if !ok {
-		at = len(block) - 1
-	}
-	block[at]++
+	block[s.ending(i, t, len(block)-1)]++
 	return nil
 }
 

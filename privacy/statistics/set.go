@@ -10,9 +10,9 @@ import (
 // concurrent use; the zero value answers nothing.
 type Set struct {
 	queries []Query
-	scale   []float64 // sqrt of a query's share of the squared norm
-	from    []int     // first value of a query's block; one more holds d
-	endings []map[string]int
+	scale   []float64        // sqrt of a query's share of the squared norm
+	from    []int            // first value of a query's block; one more holds d
+	starts  []map[string]int // of prefixes: the number of each
 }
 
 // New validates queries. Errors wrap [ErrQuery].
@@ -20,7 +20,7 @@ func New(queries []Query) (*Set, error) {
 	if len(queries) < 1 || len(queries) > maxQueries {
 		return nil, fmt.Errorf("%w: %d queries, want 1 to %d", ErrQuery, len(queries), maxQueries)
 	}
-	s := &Set{queries: clone(queries), from: []int{0}, endings: make([]map[string]int, len(queries))}
+	s := &Set{queries: clone(queries), from: []int{0}, starts: make([]map[string]int, len(queries))}
 	names, weights := map[string]bool{}, 0.0
 	for i := range s.queries {
 		q := &s.queries[i]
@@ -34,7 +34,7 @@ func New(queries []Query) (*Set, error) {
 		weights += q.Weight
 		s.from = append(s.from, s.from[i]+q.size())
 		if q.Kind == Prefixes {
-			s.endings[i] = indices(q.endings())
+			s.starts[i] = indices(q.Prefixes)
 		}
 	}
 	for _, q := range s.queries {

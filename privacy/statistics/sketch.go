@@ -94,8 +94,11 @@ func (s *sketched) estimate(level int, code string) (value, stdErr float64) {
 	return rows[s.Rows/2], s.spread[level] * math.Sqrt(medianVariance[s.Rows/2])
 }
 
-// beam is how many prefixes the search keeps at each level.
-const beam = 256
+// beam is how many prefixes the search keeps at each level, fewer if each can go on in many ways.
+const (
+	beam      = 256
+	maxSearch = 1 << 22 // candidates of a level
+)
 
 // hitter is a frequent text.
 type hitter struct {
@@ -121,7 +124,7 @@ func (s *sketched) frequent(least float64) []hitter {
 			}
 		}
 		open = open[:0:0]
-		for _, h := range largest(kept, beam) {
+		for _, h := range largest(kept, max(1, min(beam, maxSearch/len(suffix)))) {
 			if last := level == s.sketchLevels()-1; ended(h.code) || last {
 				found = append(found, h)
 			} else {

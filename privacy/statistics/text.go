@@ -58,6 +58,22 @@ func suffixes(alphabet, n int) int {
 	return total
 }
 
+// extension is the place of a code in [extensions].
+func extension(c, alphabet string, n int) int {
+	place := 0
+	for _, r := range c {
+		switch string(r) {
+		case end:
+			return place
+		case stray:
+			return place + 1
+		}
+		n--
+		place += 2 + utf8.RuneCountInString(alphabet[:strings.IndexRune(alphabet, r)])*suffixes(utf8.RuneCountInString(alphabet), n)
+	}
+	return place
+}
+
 // extensions lists these codes in a fixed order.
 func extensions(alphabet string, n int) []string {
 	if n == 0 {

@@ -101,3 +101,37 @@ func TestRising(t *testing.T) {
 		}
 	}
 }
+
+// TestExtensionIsThePlace: the computed cell of every code is its place in the list that decoding walks.
+func TestExtensionIsThePlace(t *testing.T) {
+	for _, alphabet := range []string{"a", "xyz", "aäß€"} {
+		for n := range 4 {
+			all := extensions(alphabet, n)
+			if len(all) != suffixes(len([]rune(alphabet)), n) {
+				t.Fatalf("%q, %d: %d codes", alphabet, n, len(all))
+			}
+			for i, c := range all {
+				if got := extension(c, alphabet, n); got != i {
+					t.Fatalf("%q, %d: code %q at %d, computed %d", alphabet, n, c, i, got)
+				}
+			}
+		}
+	}
+}
+
+// TestEndingIsTheCell: the cell that a text is counted in is named after how the text goes on.
+func TestEndingIsTheCell(t *testing.T) {
+	q := Query{Name: "q", Kind: Prefixes, Weight: 1, Field: "f", Alphabet: "aä€", Symbols: 2, Prefixes: []string{"ää", "a€"}, Records: First}
+	s, err := New([]Query{q})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := append(q.endings(), rest)
+	for text, want := range map[string]string{
+		"ää": "ää" + end, "äää": "äää" + end, "ääa€": "ääa€", "ääa€€€": "ääa€", "a€z": "a€" + stray, "a€€z": "a€€" + stray, "a": rest, "": rest, "aa": rest, "zää": rest, "ä": rest,
+	} {
+		if got := cells[s.ending(0, text, len(cells)-1)]; got != want {
+			t.Errorf("%q is counted in %q, want %q", text, got, want)
+		}
+	}
+}
