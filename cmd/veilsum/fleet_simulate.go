@@ -39,8 +39,8 @@ scenario, all figures, what the real roles measured, this run's processor time a
 and report.html (one page with a map, no network).
 
 Bytes of a report, its pieces and its header are those that a task of these values and batches
-gets; connect_bytes, connect_trips and piece_trips are measured by the real roles, in whole KiB and waits. With
---real 0 the defaults are used. The real roles need some gigabytes in TMPDIR for large models. Epsilon is what the accountant of the roles counts for the
+gets; connect_bytes (in whole KiB) and connect_trips are measured by the real roles. With
+--real 0 defaults are used for them. The real roles need some gigabytes in TMPDIR for large models. Epsilon is what the accountant of the roles counts for the
 epochs that were opened. A check against a closed form that is off by more than 6 standard
 errors ends with status 5.`
 
@@ -66,7 +66,8 @@ type simCompare struct {
 	Neighbors      int     `yaml:"neighbors" json:"neighbors"`               // that a vehicle shares secrets with
 	SealedShare    int     `yaml:"sealed_share" json:"sealed_share"`         // bytes, of two secrets for one neighbor
 	RevealedShare  int     `yaml:"revealed_share" json:"revealed_share"`     // bytes, for one neighbor
-	CKKSBytesValue float64 `yaml:"ckks_bytes_value" json:"ckks_bytes_value"` // measured elsewhere: TenSEAL 0.3.15 as NVFlare 2.9 sets it
+	CKKSSlots      int     `yaml:"ckks_slots" json:"ckks_slots"`             // values of one ciphertext, which is never smaller
+	CKKSBytesValue float64 `yaml:"ckks_bytes_value" json:"ckks_bytes_value"` // of a full one; measured elsewhere: TenSEAL 0.3.15 as NVFlare 2.9 sets it
 }
 
 type simulateFlags struct {
@@ -117,7 +118,7 @@ func simDefaults() simulation {
 	s := simulation{
 		Scenario: planet.Defaults(),
 		Privacy:  simPrivacy{NoiseMultiplier: 5, ClippingNorm: 1, Delta: 1e-9, Suite: 1},
-		Compare:  simCompare{MaskedBits: 32, Neighbors: 100, SealedShare: 128, RevealedShare: 32, CKKSBytesValue: 58.8},
+		Compare:  simCompare{MaskedBits: 32, Neighbors: 100, SealedShare: 128, RevealedShare: 32, CKKSSlots: 4096, CKKSBytesValue: 58.8},
 	}
 	s.Watched = 1000
 	s.Schedule.Reports, s.Schedule.MinBatch = 0, 0
@@ -204,6 +205,9 @@ func (s *simulation) read(raw []byte, name string) error {
 // complete fills in what follows from the numbers that were given.
 func (s *simulation) complete() (*pipeline.Plan, error) {
 	c, r := &s.Schedule, &s.Report
+	if x := s.Compare; x.MaskedBits < 1 || x.Neighbors < 0 || x.SealedShare < 0 || x.RevealedShare < 0 || x.CKKSSlots < 1 || !(x.CKKSBytesValue > 0) {
+		return nil, fmt.Errorf("%w: compare: a number is out of range", planet.ErrScenario)
+	}
 	if c.Reports == 0 {
 		c.Reports = max(10, s.Vehicles/200)
 	}

@@ -271,6 +271,9 @@ func (x *simRun) measured() []report.Parameter {
 	if c == nil {
 		return nil
 	}
+	if c.Listed == 0 {
+		return []report.Parameter{{Name: "vehicles", Value: fmt.Sprintf("%d, of which too few got a report through", len(c.Vehicles)), Meaning: "their links end before a piece is over; nothing was opened"}}
+	}
 	return []report.Parameter{
 		{Name: "vehicles", Value: fmt.Sprintf("%d, %d in the list, %d refused; the last came after the close: %s", len(c.Vehicles), c.Listed, c.Refused, c.LateFate)},
 		{Name: "a report", Value: fmt.Sprintf("%d bytes", c.ReportBytes), Meaning: fmt.Sprintf("in the small batch of the real round; its plan says %d", c.PlannedBytes)},

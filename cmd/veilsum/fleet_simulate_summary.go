@@ -169,12 +169,13 @@ func newSimProfile(t *planet.Tally, p *planet.Profile) simProfile {
 func (x *simRun) sumBytes(all planet.Tally) {
 	d, c := float64(x.sim.Report.Values), x.sim.Compare
 	masked := d*float64(c.MaskedBits)/8 + 2*32 + float64(c.Neighbors*(c.SealedShare+c.RevealedShare))
+	ckks := math.Ceil(d/float64(c.CKKSSlots)) * float64(c.CKKSSlots) * c.CKKSBytesValue
 	rows := []simBytes{
 		{System: "this run, all bytes up", Bytes: all.BytesUp / float64(all.Outcomes[planet.Counted]), Origin: "simulated"},
 		{System: "one sealed report", Bytes: float64(x.sim.Report.Bytes), Origin: "formula"},
 		{System: "float32 in the clear", Bytes: 4 * d, Origin: "formula"},
 		{System: fmt.Sprintf("masked sum, %d bits, %d neighbors", c.MaskedBits, c.Neighbors), Bytes: masked, Origin: "formula"},
-		{System: "CKKS as TenSEAL packs it", Bytes: c.CKKSBytesValue * d, Origin: "measured elsewhere"},
+		{System: "CKKS as TenSEAL packs it", Bytes: ckks, Origin: "measured elsewhere"},
 	}
 	for _, r := range rows {
 		r.PerValue = r.Bytes / d
@@ -280,5 +281,5 @@ func realText(v *float64) string {
 	if v == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.3g", *v)
+	return fmt.Sprintf("%.4g", *v)
 }

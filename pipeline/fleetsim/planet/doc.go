@@ -30,6 +30,6 @@
 // # Same seed, same result
 //
 // Every vehicle has a random stream of its own, and events of equal time keep their order: the
-// result depends on scenario and seed only. The package knows neither cryptography nor Arrow; its
+// result depends on scenario and seed only (and, in the last bits, on whether the processor fuses multiply and add). The package knows neither cryptography nor Arrow; its
 // randomness protects nothing.
 package planet

@@ -48,7 +48,7 @@ func TestQueueOrder(t *testing.T) {
 func TestBeamConserves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := beam{capacity: rapid.Float64Range(0.5, 20).Draw(t, "capacity")}
-		type upload struct{ rate, finish, begun float64 }
+		type upload struct{ rate, finish float64 }
 		var in []upload
 		now, passed, alone := tick(0), 0.0, 0.0
 		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {

@@ -54,6 +54,25 @@ func TestClosedForms(t *testing.T) {
 	}
 }
 
+// The checks see something: a law that were a fifth higher would be refuted by every experiment.
+func TestChecksBite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("experiments of full size take seconds")
+	}
+	s := small(1)
+	s.Vehicles = 200_000
+	checks, err := planet.Sanity(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range checks {
+		c.Expected *= 1.2
+		if !(math.Abs(c.Z()) > 5) {
+			t.Errorf("%s: a fifth more is only z = %g", c.Name, c.Z())
+		}
+	}
+}
+
 // The same seed gives the same result to the last bit, another seed another.
 func TestReproducible(t *testing.T) {
 	for _, buffered := range []bool{false, true} {

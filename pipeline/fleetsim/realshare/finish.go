@@ -12,7 +12,8 @@ import (
 	"github.com/veilsum/veilsum/schema"
 )
 
-// finish closes the list, lets the last vehicle come too late, and opens the sum.
+// finish closes the list, lets the last vehicle come too late, and opens the sum; where links let too few
+// reports through, there is no list.
 func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) error {
 	n := w.c.onTime()
 	late, err := w.set(ctx, n) // sealed in time
@@ -20,6 +21,10 @@ func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) err
 		return err
 	}
 	defer late.end()
+	w.compare(out)
+	if w.delivered < w.c.least() {
+		return nil
+	}
 	start := w.c.Clock()
 	candidates, _, err := w.collector.Close(ctx, w.c.Store, w.round)
 	if err != nil {
@@ -109,7 +114,6 @@ func (w *world) judge(mean, sum []float64, out *Calibration) error {
 	values := float64(len(mean))
 	out.NoiseRatio = math.Sqrt(square/values) / encoder.NoiseStdDev(out.Listed)
 	out.NoiseStdErr = 1 / math.Sqrt(2*values)
-	w.compare(out)
 	return nil
 }
 
@@ -140,6 +144,9 @@ func (w *world) compare(out *Calibration) {
 		mean += x / float64(len(extra))
 	}
 	out.AgainBytes = mean
+	if len(extra) == 0 {
+		return
+	}
 	for _, at := range w.cuts { // the piece under way, and another connection
 		out.AgainModel += (float64(at%w.plan.Header().PieceBytes(0)) + float64(out.ConnectBytes)) / float64(len(w.cuts))
 	}

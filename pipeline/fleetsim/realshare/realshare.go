@@ -63,7 +63,7 @@ type Calibration struct {
 	SealSeconds     float64 `json:"seal_seconds"`
 	MemberSeconds   float64 `json:"member_seconds_report"`
 	CollectSeconds  float64 `json:"collect_seconds_report"`
-	Listed          int     `json:"listed"`
+	Listed          int     `json:"listed"` // 0 and no figures of the committee where too few reports got through
 	Refused         int     `json:"refused"`
 	GatewayRefusals int     `json:"gateway_refusals"`
 	LateFate        string  `json:"late_fate"`
@@ -211,6 +211,7 @@ func (w *world) vehicle(ctx context.Context, i int, out *Calibration, sum []floa
 		return err
 	}
 	if fate == client.Sent.String() {
+		w.delivered++
 		for j, v := range update(i, len(sum)) {
 			sum[j] += float64(v)
 		}

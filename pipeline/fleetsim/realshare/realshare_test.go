@@ -69,3 +69,17 @@ func TestRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Links on which no piece gets through make no round, and no error.
+func TestNobodyGetsThrough(t *testing.T) {
+	c := config(t, 8, 100_000)
+	p := &c.Scenario.Profiles
+	p.A.Share, p.B.Share, p.C.Share, p.D.Share = 0, 0, 1, 0
+	r, err := realshare.Run(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Listed != 0 || r.Vehicles[0].Fate != "gave up" || r.Vehicles[0].Breaks == 0 {
+		t.Errorf("%+v", r)
+	}
+}

@@ -40,6 +40,7 @@ type world struct {
 	plan       *pipeline.Plan
 	round      *pipeline.Round
 	gate       *gate
+	delivered  int   // reports before the close
 	cuts       []int // where uploads were broken on purpose, in bytes of their pieces
 }
 
