@@ -295,7 +295,7 @@ func testStep() schema.StepRecord {
 	round := schema.RoundID{Digest: digest("round")}
 	return schema.StepRecord{
 		Version: 1, RoundID: round, Step: schema.NewStepID(round, 1, []schema.Digest{{1}, {3}}), Level: 1, Inputs: 2, Partial: digest("partial"), Bytes: 4,
-		Parts: []schema.Digest{}, Vehicles: []schema.VehicleID{{7}}, Refused: []schema.Refusal{{Report: schema.ReportID{Digest: schema.Digest{3}}, Reason: schema.ReasonPiece}},
+		Parts: []schema.Digest{}, Vehicles: schema.Vehicles{{7}}, Refused: []schema.Refusal{{Report: schema.ReportID{Digest: schema.Digest{3}}, Reason: schema.ReasonPiece}},
 	}
 }
 

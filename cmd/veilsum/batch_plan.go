@@ -145,8 +145,8 @@ func (a *app) regionsOf(flags []string, ids []schema.ReportID) ([]schema.BatchRe
 func (a *app) printSteps(r *pipeline.Round, t *batch.Tree) error {
 	for _, level := range t.Levels {
 		for _, s := range level {
-			line := stepLine{Plan: t.ID, Level: s.Level, Index: s.Index, Step: s.ID, Inputs: make([]string, len(s.Inputs))}
-			for i, x := range s.Inputs {
+			line := stepLine{Plan: t.ID, Level: s.Level, Index: s.Index, Step: s.ID, Inputs: make([]string, len(s.Inputs()))}
+			for i, x := range s.Inputs() {
 				line.Inputs[i] = inputName(r, s.Level, x)
 			}
 			a.out.Result(line)

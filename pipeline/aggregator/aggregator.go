@@ -32,7 +32,7 @@ type PartialSum struct {
 type Result struct {
 	PartialSum
 	// Vehicles are those of the added reports, in their order; only Sum and SumWith tell them.
-	Vehicles []schema.VehicleID
+	Vehicles schema.Vehicles
 	Refused  []schema.Refusal
 }
 
@@ -133,6 +133,7 @@ func (a *adder) finish(ctx context.Context, workers []*worker) (*Result, error) 
 		all = append(all, w.added...)
 	}
 	slices.SortFunc(all, func(a, b added) int { return schema.CompareReports(a.report, b.report) })
+	res.Reports, res.Vehicles = make([]schema.ReportID, 0, len(all)), make(schema.Vehicles, 0, len(all))
 	for _, x := range all {
 		res.Reports = append(res.Reports, x.report)
 		res.Vehicles = append(res.Vehicles, x.vehicle)
@@ -143,6 +144,16 @@ func (a *adder) finish(ctx context.Context, workers []*worker) (*Result, error) 
 // OnePerVehicle takes back, and refuses, all but the first report of each vehicle: counting two
 // would give one vehicle twice its bound. What is taken back is read and verified again.
 func (r *Result) OnePerVehicle(ctx context.Context, s storage.Store, round *pipeline.Round) error {
+	again := r.again()
+	slices.SortFunc(r.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
+	return subtract(ctx, s, round, &r.PartialSum, again)
+}
+
+// again moves the reports that are not the first of their vehicle to the refused ones.
+func (r *Result) again() []schema.ReportID {
+	if r.Vehicles.Distinct() {
+		return nil // almost always, and in little memory
+	}
 	seen := make(map[schema.VehicleID]struct{}, len(r.Vehicles))
 	var again []schema.ReportID
 	kept := r.Vehicles[:0]
@@ -156,6 +167,5 @@ func (r *Result) OnePerVehicle(ctx context.Context, s storage.Store, round *pipe
 		kept = append(kept, v)
 	}
 	r.Vehicles = kept
-	slices.SortFunc(r.Refused, func(a, b schema.Refusal) int { return schema.CompareReports(a.Report, b.Report) })
-	return subtract(ctx, s, round, &r.PartialSum, again)
+	return again
 }

@@ -254,15 +254,15 @@ func checkShape(rt *rapid.T, tree *batch.Tree, n, fanIn int) {
 	for l, level := range tree.Levels {
 		for i, s := range level {
 			found, err := tree.Step(l+1, i)
-			if err != nil || found != s || s.Level != l+1 || s.Index != i || len(s.Inputs) > fanIn || len(s.Below()) != s.Reports || l > 0 && len(s.Inputs) < 2 {
+			if err != nil || found != s || s.Level != l+1 || s.Index != i || len(s.Inputs()) > fanIn || len(s.Below()) != s.Reports || l > 0 && len(s.Inputs()) < 2 {
 				rt.Fatalf("step %d of level %d: %+v, %v", i, l+1, s, err)
 			}
-			shuffled := slices.Clone(s.Inputs)
+			shuffled := slices.Clone(s.Inputs())
 			slices.Reverse(shuffled)
 			if found, err := tree.Find(shuffled); err != nil || found != s {
 				rt.Fatalf("step %d of level %d is not found: %v", i, l+1, err)
 			}
-			for _, x := range s.Inputs {
+			for _, x := range s.Inputs() {
 				if used[x] {
 					rt.Fatalf("%s is added twice", x.Short())
 				}
@@ -284,12 +284,12 @@ func TestRefusedInputs(t *testing.T) {
 	tree := w.tree(t, 3)
 	a, b := tree.Levels[0][0], tree.Levels[0][1]
 	for name, inputs := range map[string][]schema.Digest{
-		"twice":        append(slices.Clone(a.Inputs), a.Inputs[0]),
-		"one less":     a.Inputs[1:],
-		"one more":     append(slices.Clone(a.Inputs), b.Inputs[0]),
-		"outside":      append(slices.Clone(a.Inputs[1:]), schema.Digest{5}),
+		"twice":        append(slices.Clone(a.Inputs()), a.Inputs()[0]),
+		"one less":     a.Inputs()[1:],
+		"one more":     append(slices.Clone(a.Inputs()), b.Inputs()[0]),
+		"outside":      append(slices.Clone(a.Inputs()[1:]), schema.Digest{5}),
 		"nothing":      nil,
-		"other levels": {a.Inputs[0], a.ID.Digest},
+		"other levels": {a.Inputs()[0], a.ID.Digest},
 	} {
 		if s, err := tree.Find(inputs); !errors.Is(err, batch.ErrStep) || s != nil {
 			t.Errorf("%s: %v", name, err)

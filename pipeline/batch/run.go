@@ -34,7 +34,10 @@ type Ran struct {
 // Run does all levels of a tree and returns its root. The partial sum is in the store like any other.
 func Run(ctx context.Context, t *Tree, runner Runner) (*Ran, error) {
 	ran := &Ran{Tops: make([]*Done, len(t.Tops))}
-	done := map[schema.StepID]*Done{}
+	kept := map[schema.StepID]*Done{t.Root().ID: nil} // the others' lists may go once their level is done
+	for _, top := range t.Tops {
+		kept[top.ID] = nil
+	}
 	for i, steps := range t.Levels {
 		all, err := runner.RunLevel(ctx, steps)
 		if err != nil {
@@ -45,7 +48,9 @@ func Run(ctx context.Context, t *Tree, runner Runner) (*Ran, error) {
 		}
 		for j, d := range all {
 			ran.Steps++
-			done[steps[j].ID] = d
+			if _, ok := kept[steps[j].ID]; ok {
+				kept[steps[j].ID] = d
+			}
 			switch {
 			case d.Found:
 				ran.Found++
@@ -55,9 +60,9 @@ func Run(ctx context.Context, t *Tree, runner Runner) (*Ran, error) {
 		}
 	}
 	for i, top := range t.Tops {
-		ran.Tops[i] = done[top.ID]
+		ran.Tops[i] = kept[top.ID]
 	}
-	ran.Root = done[t.Root().ID]
+	ran.Root = kept[t.Root().ID]
 	return ran, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/aggregator"
@@ -90,9 +91,9 @@ func LoadRecord(ctx context.Context, s storage.Store, r *pipeline.Round, id sche
 // recordOf is LoadRecord with the plan's counts.
 func recordOf(ctx context.Context, s storage.Store, r *pipeline.Round, step *Step) (schema.StepRecord, error) {
 	rec, err := LoadRecord(ctx, s, r, step.ID)
-	if err == nil && (rec.Level != step.Level || rec.Inputs != len(step.Inputs) || len(rec.Vehicles)+len(rec.Refused) != step.Reports) {
+	if err == nil && (rec.Level != step.Level || rec.Inputs != step.count() || len(rec.Vehicles)+len(rec.Refused) != step.Reports) {
 		err = untrusted(pipeline.StepKey(r.Name, step.ID), fmt.Errorf("%d inputs with %d reports, the plan counts %d with %d",
-			rec.Inputs, len(rec.Vehicles)+len(rec.Refused), len(step.Inputs), step.Reports))
+			rec.Inputs, len(rec.Vehicles)+len(rec.Refused), step.count(), step.Reports))
 	}
 	return rec, err
 }
@@ -100,7 +101,10 @@ func recordOf(ctx context.Context, s storage.Store, r *pipeline.Round, step *Ste
 // merge adds the partial sums of a step's inputs, one in memory at a time. That no report is in two of them
 // follows from the plan; that no vehicle is, is checked here.
 func merge(ctx context.Context, s storage.Store, r *pipeline.Round, step *Step, progress aggregator.Progress) (*aggregator.Result, []schema.Digest, error) {
-	m := &merger{res: &aggregator.Result{PartialSum: aggregator.PartialSum{Sum: secagg.NewSum(r.Secagg)}}, parts: make([]schema.Digest, len(step.parts))}
+	m := &merger{parts: make([]schema.Digest, len(step.parts)), res: &aggregator.Result{
+		PartialSum: aggregator.PartialSum{Reports: make([]schema.ReportID, 0, step.Reports), Sum: secagg.NewSum(r.Secagg)},
+		Vehicles:   make(schema.Vehicles, 0, step.Reports),
+	}}
 	for i, part := range step.parts {
 		rec, err := recordOf(ctx, s, r, part)
 		if errors.Is(err, storage.ErrNotExist) {
@@ -117,19 +121,13 @@ func merge(ctx context.Context, s storage.Store, r *pipeline.Round, step *Step, 
 			progress(i+1, len(step.parts))
 		}
 	}
-	m.sort()
+	sort.Sort(byReport{m.res})
 	return m.res, m.parts, m.res.OnePerVehicle(ctx, s, r)
 }
 
 type merger struct {
 	res   *aggregator.Result
 	parts []schema.Digest
-	added []added
-}
-
-type added struct {
-	report  schema.ReportID
-	vehicle schema.VehicleID
 }
 
 // add adds the partial sum of one part, whose list must be what the plan says less what the record refuses.
@@ -150,30 +148,34 @@ func (m *merger) add(ctx context.Context, s storage.Store, r *pipeline.Round, pa
 	if !slices.Equal(all, part.Below()) || len(p.Reports) != len(rec.Vehicles) {
 		return untrusted(pipeline.StepKey(r.Name, part.ID), errors.New("its partial sum and its refused reports are not those of the plan"))
 	}
-	for i, id := range p.Reports {
-		m.added = append(m.added, added{id, rec.Vehicles[i]})
-	}
+	m.res.Reports, m.res.Vehicles = append(m.res.Reports, p.Reports...), append(m.res.Vehicles, rec.Vehicles...)
 	if p.Sum == nil {
 		return nil
 	}
 	return m.res.Sum.Merge(p.Sum)
 }
 
-// sort puts the lists of all parts in order.
-func (m *merger) sort() {
-	slices.SortFunc(m.added, func(a, b added) int { return schema.CompareReports(a.report, b.report) })
-	for _, x := range m.added {
-		m.res.Reports = append(m.res.Reports, x.report)
-		m.res.Vehicles = append(m.res.Vehicles, x.vehicle)
-	}
+// byReport sorts reports together with their vehicles, where they are.
+type byReport struct{ *aggregator.Result }
+
+// Len implements sort.Interface.
+func (r byReport) Len() int { return len(r.Reports) }
+
+// Less implements sort.Interface.
+func (r byReport) Less(i, j int) bool { return schema.CompareReports(r.Reports[i], r.Reports[j]) < 0 }
+
+// Swap implements sort.Interface.
+func (r byReport) Swap(i, j int) {
+	r.Reports[i], r.Reports[j] = r.Reports[j], r.Reports[i]
+	r.Vehicles[i], r.Vehicles[j] = r.Vehicles[j], r.Vehicles[i]
 }
 
 // commit writes the partial sum and then the record. Both are the same bytes whoever writes them; if others are
 // there, somebody saw other reports, and the error says so.
 func commit(ctx context.Context, s storage.Store, r *pipeline.Round, step *Step, res *aggregator.Result, parts []schema.Digest) (*Done, error) {
 	rec := schema.StepRecord{
-		Version: schema.Version, RoundID: r.ID, Step: step.ID, Level: step.Level, Inputs: len(step.Inputs),
-		Parts: append([]schema.Digest{}, parts...), Vehicles: append([]schema.VehicleID{}, res.Vehicles...), Refused: append([]schema.Refusal{}, res.Refused...),
+		Version: schema.Version, RoundID: r.ID, Step: step.ID, Level: step.Level, Inputs: step.count(),
+		Parts: append([]schema.Digest{}, parts...), Vehicles: res.Vehicles, Refused: append([]schema.Refusal{}, res.Refused...),
 	}
 	if len(res.Reports) > 0 {
 		raw, id, err := res.Encode(r)

@@ -31,14 +31,27 @@ type Step struct {
 	Level  int // from 1
 	Index  int // within its level, from 0
 	Region int // index of the plan's region, -1 above all of them
-	// Inputs are sorted: ReportIDs at level 1, above that the StepIDs of lower levels.
-	Inputs []schema.Digest
 	// Reports is how many are below it.
 	Reports int
 
-	parts  []*Step           // in the order of Inputs, nil at level 1
+	parts  []*Step           // sorted by ID, nil at level 1
 	leaves []schema.ReportID // sorted, at level 1
 }
+
+// Inputs returns what the step adds, sorted: ReportIDs at level 1, above that the StepIDs of lower levels.
+func (s *Step) Inputs() []schema.Digest {
+	inputs := make([]schema.Digest, 0, s.count())
+	for _, id := range s.leaves {
+		inputs = append(inputs, id.Digest)
+	}
+	for _, p := range s.parts {
+		inputs = append(inputs, p.ID.Digest)
+	}
+	return inputs
+}
+
+// count is the number of inputs.
+func (s *Step) count() int { return len(s.leaves) + len(s.parts) }
 
 // Below returns the reports below the step, sorted.
 func (s *Step) Below() []schema.ReportID {
@@ -102,7 +115,7 @@ func (t *Tree) explain(inputs []schema.Digest) error {
 	known := map[schema.Digest]*Step{}
 	for _, level := range t.Levels {
 		for _, s := range level {
-			for _, x := range s.Inputs {
+			for _, x := range s.Inputs() {
 				known[x] = s
 			}
 		}
@@ -121,7 +134,7 @@ func (t *Tree) explain(inputs []schema.Digest) error {
 	if of == nil {
 		return fmt.Errorf("%w: no inputs", ErrStep)
 	}
-	return fmt.Errorf("%w: %d inputs of step %d of level %d, the plan counts %d", ErrStep, len(inputs), of.Index, of.Level, len(of.Inputs))
+	return fmt.Errorf("%w: %d inputs of step %d of level %d, the plan counts %d", ErrStep, len(inputs), of.Index, of.Level, of.count())
 }
 
 // New plans how the reports of a frozen list are added: within each region first, at most
@@ -176,11 +189,7 @@ func grow(p schema.BatchPlan) (*Tree, error) {
 }
 
 func (t *Tree) leaf(reports []schema.ReportID, region int) *Step {
-	inputs := make([]schema.Digest, len(reports))
-	for i, id := range reports {
-		inputs[i] = id.Digest
-	}
-	return t.add(&Step{Level: 1, Region: region, Inputs: inputs, Reports: len(reports), leaves: reports})
+	return t.add(&Step{Level: 1, Region: region, Reports: len(reports), leaves: reports})
 }
 
 // merge joins steps to fewer steps of a level. One that is alone needs no other on top of it.
@@ -194,7 +203,6 @@ func (t *Tree) merge(steps []*Step, level, region int) []*Step {
 		s := &Step{Level: level, Region: region, parts: slices.Clone(part)}
 		slices.SortFunc(s.parts, func(a, b *Step) int { return schema.CompareDigests(a.ID.Digest, b.ID.Digest) })
 		for _, x := range s.parts {
-			s.Inputs = append(s.Inputs, x.ID.Digest)
 			s.Reports += x.Reports
 		}
 		out = append(out, t.add(s))
@@ -207,7 +215,7 @@ func (t *Tree) add(s *Step) *Step {
 	for len(t.Levels) < s.Level {
 		t.Levels = append(t.Levels, nil)
 	}
-	s.ID = schema.NewStepID(t.Plan.RoundID, s.Level, s.Inputs)
+	s.ID = schema.NewStepID(t.Plan.RoundID, s.Level, s.Inputs())
 	s.Index = len(t.Levels[s.Level-1])
 	t.Levels[s.Level-1] = append(t.Levels[s.Level-1], s)
 	t.steps[s.ID] = s
