@@ -102,6 +102,7 @@ func makeFaultSteps(t *testing.T, dir string) (steps []*faultStep) {
 	stop("committee check", "1", "check propose vote answer collect", first("1", "check")...)
 	play("1", "check")
 	stop("batch sum", "1", "propose vote answer collect", first("1", "sum")...)
+	stop("batch run", "1", "propose vote answer collect", "batch", "run", "--epoch", "1", "--fan-in", "4", "--workers", "1")
 	stop("round propose", "1", "vote answer collect", first("1", "propose")...)
 	play("1", "propose")
 	stop("committee vote", "1", "vote answer collect", first("1", "vote")...)

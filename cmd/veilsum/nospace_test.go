@@ -22,7 +22,7 @@ func TestNoSpace(t *testing.T) {
 	traced(t)
 	steps := faultSteps(t)
 	places := map[string][]string{
-		"store":  {"round open", "client upload", "round close", "committee check", "batch sum", "round propose", "committee vote", "committee answer", "round collect", "round abort"},
+		"store":  {"round open", "client upload", "round close", "committee check", "batch sum", "batch run", "round propose", "committee vote", "committee answer", "round collect", "round abort"},
 		"d0":     {"committee init", "committee check", "committee vote", "committee answer"},
 		"outbox": {"client seal"},
 	}
