@@ -33,6 +33,9 @@ var (
 type StoreFormat struct {
 	Format string `json:"format"`
 	ID     string `json:"id"` // random, for people: which store is this a copy of?
+	// Region tells that this is a region's own store: of rounds it holds the region's reports, and copies of what
+	// their vehicles need.
+	Region bool `json:"region,omitempty"`
 }
 
 // ReadFormat returns what a store says of itself, storage.ErrNotExist if it says
@@ -69,7 +72,12 @@ func CheckFormat(ctx context.Context, s storage.Store) error {
 // Prepare is for whoever writes to a store first: it finds out whether the store
 // refuses to overwrite, each time, since stores are copied to other servers, and makes the
 // store say what it is. It returns ErrStore or ErrFormat if nothing may be written to it.
-func Prepare(ctx context.Context, s storage.Store) error {
+func Prepare(ctx context.Context, s storage.Store) error { return prepare(ctx, s, false) }
+
+// PrepareRegion is Prepare for a region's own store.
+func PrepareRegion(ctx context.Context, s storage.Store) error { return prepare(ctx, s, true) }
+
+func prepare(ctx context.Context, s storage.Store, region bool) error {
 	err := CheckFormat(ctx, s)
 	if err != nil {
 		return err
@@ -79,7 +87,7 @@ func Prepare(ctx context.Context, s storage.Store) error {
 	} else if err != nil {
 		return err
 	}
-	b, err := json.Marshal(StoreFormat{Format: formatName, ID: strings.ToLower(rand.Text())})
+	b, err := json.Marshal(StoreFormat{Format: formatName, ID: strings.ToLower(rand.Text()), Region: region})
 	if err != nil {
 		return err
 	}

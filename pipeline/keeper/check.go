@@ -61,6 +61,9 @@ type Checked struct {
 // one that was certified (I4), and the ledger hangs together. Errors are the store's or the context's, not flaws.
 func Check(ctx context.Context, s storage.Store, opt CheckOptions) (*Checked, error) {
 	c := &checker{plans: newPlans(ctx, s), opt: opt, out: &Checked{Objects: map[string]Amount{}}, scopes: map[schema.ScopeID]*scope{}}
+	if err := c.readKind(); err != nil {
+		return c.out, err
+	}
 	if err := walk(ctx, s, c); err != nil {
 		return c.out, err
 	}

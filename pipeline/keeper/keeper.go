@@ -125,6 +125,8 @@ type plans struct {
 	ctx   context.Context
 	store storage.Store
 	known map[schema.TaskID]planned
+	// region tells that this is a region's own store: what the committee and the Collector wrote is not here.
+	region bool
 }
 
 type planned struct {

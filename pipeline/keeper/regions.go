@@ -1,10 +1,12 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
 )
 
 // regions checks what the round's regions signed, and that the sums which that names are there.
@@ -31,6 +33,29 @@ func (x *roundCheck) regions() error {
 	return nil
 }
 
+// readKind finds out whether the store is a region's own.
+func (p *plans) readKind() error {
+	f, err := pipeline.ReadFormat(p.ctx, p.store)
+	if p.region = err == nil && f.Region; errors.Is(err, storage.ErrNotExist) || errors.Is(err, pipeline.ErrFormat) {
+		return nil // it says nothing of itself, or somebody else tells
+	}
+	return err
+}
+
+// endedElsewhere reads the manifest of a round that ended at the root: which of the reports here are in its list.
+func (x *roundCheck) endedElsewhere() error {
+	m, err := pipeline.LoadManifest(x.ctx, x.store, x.r, x.receipt.Manifest)
+	if err != nil {
+		return x.blame(pipeline.ManifestKey(x.name, x.receipt.Manifest), err)
+	}
+	for _, id := range m.Reports {
+		if rep := x.reports[id]; rep != nil && rep.header {
+			x.listed = append(x.listed, id)
+		}
+	}
+	return nil
+}
+
 // regionSums returns, by their objects' names, the partial sums that the round's regions signed.
 func regionSums(p *plans, r *pipeline.Round) (map[string]schema.Digest, error) {
 	all := map[string]schema.Digest{}
@@ -49,5 +74,5 @@ func regionSums(p *plans, r *pipeline.Round) (map[string]schema.Digest, error) {
 // elsewhere tells whether a report that lacks this many pieces here, all of them, may have come from a region, where they are.
 func (x *roundCheck) elsewhere(missing int) bool {
 	h := x.r.Header()
-	return len(x.r.Descriptor.Regions) > 0 && missing == h.Pieces()
+	return !x.region && len(x.r.Descriptor.Regions) > 0 && missing == h.Pieces()
 }

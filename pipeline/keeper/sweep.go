@@ -1,9 +1,11 @@
 package keeper
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -93,6 +95,9 @@ func Sweep(ctx context.Context, s storage.Store, opt SweepOptions) (*Swept, erro
 		opt.Now = time.Now()
 	}
 	w := &sweeper{plans: newPlans(ctx, s), opt: opt, out: &Swept{Deleted: opt.Delete, Removed: map[string]Amount{}, Spared: []Note{}}}
+	if err := w.readKind(); err != nil {
+		return w.out, err
+	}
 	if err := walk(ctx, s, w); err != nil {
 		return w.out, err
 	}
@@ -233,14 +238,20 @@ func (w *sweeper) replaced(name pipeline.RoundName, n *need) error {
 	if !n.spent || n.receipt.Status != schema.StatusCommitted {
 		return nil
 	}
-	key := pipeline.PartialKey(name, n.receipt.Sum)
-	have, _, err := pipeline.HashObject(w.ctx, w.store, key)
-	if err != nil && !blamed(err) {
-		return err
+	sums := []schema.Digest{n.receipt.Sum}
+	if w.region { // the root's sum is not here
+		sums = slices.SortedFunc(maps.Keys(n.regional), func(a, b schema.Digest) int { return bytes.Compare(a[:], b[:]) })
 	}
-	if err != nil || have != n.receipt.Sum {
-		n.spent = false
-		w.out.Spared = append(w.out.Spared, Note{key, "missing or damaged: the pieces of its reports stay, from which it can be added again"})
+	for _, sum := range sums {
+		key := pipeline.PartialKey(name, sum)
+		have, _, err := pipeline.HashObject(w.ctx, w.store, key)
+		if err != nil && !blamed(err) {
+			return err
+		}
+		if err != nil || have != sum {
+			n.spent = false
+			w.out.Spared = append(w.out.Spared, Note{key, "missing or damaged: the pieces of its reports stay, from which it can be added again"})
+		}
 	}
 	return nil
 }

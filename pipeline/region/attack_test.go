@@ -298,6 +298,36 @@ func TestLieAfterTheVotes(t *testing.T) {
 	w.truth(got.Receipt)
 }
 
+// TestTwoStatements: a region that signs a second, larger sum after the list was proposed spoils nothing: the round ends with
+// the list and the sum that were proposed.
+func TestTwoStatements(t *testing.T) {
+	w := newWorld(t, 300, 2)
+	w.sums()
+	list, _ := w.checked(w.Collector)
+	_, err := w.Collector.Propose(ctx, w.Store, w.r, list)
+	w.ok(err)
+	w.answered()
+	first := w.judge()["east"]
+	id := w.forge("east", 6, pipelinetest.Forgery{})
+	rep, err := w.r.ReadReport(ctx, w.near["east"], id)
+	w.ok(err)
+	_, err = w.Store.PutOnce(ctx, pipeline.HeaderKey(w.r.Name, id), rep.Bytes())
+	w.ok(err)
+	p, err := aggregator.FromReports(ctx, w.near["east"], w.r, append(slices.Clone(first.Reports), id), nil)
+	w.ok(err)
+	partial, err := aggregator.Store(ctx, w.Store, w.r, p)
+	w.ok(err)
+	w.statement("east", w.keys["east"], schema.RegionSum{RoundID: w.r.ID, Region: "east", Partial: partial, Reports: 3})
+	if s := w.judge()["east"]; s.State != region.Ready || len(s.Reports) != 3 {
+		t.Fatalf("%+v", s)
+	}
+	got, err := w.Collector.Collect(ctx, w.Store, w.r, nil)
+	if err != nil || got.Receipt.Status != schema.StatusCommitted || got.Receipt.Reports != 6 {
+		t.Fatal(got, err)
+	}
+	w.truth(got.Receipt)
+}
+
 // TestStolenReports: a region that puts the reports of another on its list, whose headers it saw, cannot show their pieces and
 // is named; without the regions' stores nobody can tell who is right, both are left out, and the third goes on.
 func TestStolenReports(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/aggregator"
 	"github.com/veilsum/veilsum/pipeline/auditor"
 	"github.com/veilsum/veilsum/pipeline/keeper"
+	"github.com/veilsum/veilsum/pipeline/region"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -127,6 +128,20 @@ func TestKeeper(t *testing.T) {
 	}
 	if _, err := w.audit(auditor.DepthPieces, three...); err != nil {
 		t.Error("after the sweep:", err)
+	}
+	// A region's own store is whole without what the committee wrote, and gives its pieces up when the root does.
+	near := w.near["east"]
+	_, err = region.Sync(ctx, near, w.Store, w.r)
+	w.ok(err)
+	if f := flaws(near); len(f) > 0 {
+		t.Error("a region's:", f)
+	}
+	swept, err = keeper.Sweep(ctx, near, keeper.SweepOptions{Delete: true, Now: time.Now().AddDate(1, 0, 0), PiecesAfter: time.Hour})
+	if err != nil || swept.Removed[keeper.WhyPiece].Objects == 0 || len(swept.Spared) > 0 {
+		t.Errorf("%+v, %v", swept, err)
+	}
+	if f := flaws(near); len(f) > 0 {
+		t.Error("a region's, swept:", f)
 	}
 	for _, s := range w.judge() {
 		if s.State != "ready" {

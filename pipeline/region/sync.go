@@ -23,7 +23,7 @@ const maxCopy = 4 << 30
 // snapshot, round keys, model and descriptor, the descriptor last, and once the round has ended its manifest and receipt,
 // which tell a vehicle what became of its report. It may be repeated at any time.
 func Sync(ctx context.Context, near, root storage.Store, r *pipeline.Round) (*Synced, error) {
-	if err := pipeline.Prepare(ctx, near); err != nil {
+	if err := pipeline.PrepareRegion(ctx, near); err != nil {
 		return nil, err
 	}
 	out := &Synced{}
