@@ -13,7 +13,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
-	"github.com/veilsum/veilsum/schema/tensors"
+	"github.com/veilsum/veilsum/schema/tensors/export"
 	"github.com/veilsum/veilsum/storage"
 )
 
@@ -45,7 +45,7 @@ aggregate is read from the store and checked against the round's signed receipt.
 
 func (a *app) batchExport(ctx context.Context, f *exportFlags) error {
 	format := strings.ToLower(filepath.Ext(f.out))
-	if format != ".arrow" && !tensors.CanWrite(f.out) {
+	if format != ".arrow" && !export.CanWrite(f.out) {
 		return usage("--out %s: the name must end in .npz, .safetensors or .arrow", f.out)
 	}
 	raw, sum, err := f.aggregate(ctx, a)
@@ -58,7 +58,7 @@ func (a *app) batchExport(ctx context.Context, f *exportFlags) error {
 	}
 	if format != ".arrow" {
 		var b bytes.Buffer
-		if err := tensors.Write(&b, f.out, agg.Tensors, agg.Values, agg.Meta); err != nil {
+		if err := export.Write(&b, f.out, agg.Tensors, agg.Values, agg.Meta); err != nil {
 			return err
 		}
 		raw = b.Bytes()

@@ -1,7 +1,8 @@
 // Package tensors reads an update from the files that programs write who have
-// no Arrow: raw float32, NumPy's .npy, and safetensors. It needs the standard library only.
+// no Arrow: raw float32, NumPy's .npy, and safetensors. It needs the standard library only; package
+// export writes them.
 //
-// [Write] turns an aggregate into .npz or safetensors. To read, call [Read] with the file and the task's tensors. Nothing is guessed: a file
+// Call [Read] with the file and the task's tensors. Nothing is guessed: a file
 // holds exactly the task's tensors, in their shapes, with finite values, and not one byte more.
 // Memory is that of the values, whatever a file claims.
 package tensors

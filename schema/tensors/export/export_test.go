@@ -1,9 +1,10 @@
-package tensors_test
+package export_test
 
 import (
 	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -16,12 +17,20 @@ import (
 
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/tensors"
+	"github.com/veilsum/veilsum/schema/tensors/export"
 )
 
+// model is what testdata/read.py expects.
+var model = []schema.Tensor{
+	{Name: "a", DType: "float32", Shape: []int{2, 3}},
+	{Name: "b", DType: "float32", Shape: []int{}},
+	{Name: "c", DType: "float64", Shape: []int{5}},
+}
+
 func modelMean() []float64 {
-	var v []float64
-	for _, x := range modelValues() {
-		v = append(v, float64(x))
+	v := make([]float64, 12)
+	for i := range v {
+		v[i] = float64(i) + 0.5
 	}
 	return v
 }
@@ -41,14 +50,14 @@ func TestWriteReadsBack(t *testing.T) {
 		}
 		meta := map[string]string{"round": rapid.String().Draw(t, "meta")}
 		var safe, npz bytes.Buffer
-		if err := tensors.WriteSafetensors(&safe, all, values, meta); err != nil {
+		if err := export.WriteSafetensors(&safe, all, values, meta); err != nil {
 			t.Fatal(err)
 		}
 		got, err := tensors.ReadSafetensors(&safe, all)
 		if err != nil || !equal(got, values) {
 			t.Fatalf("safetensors: %v (%v), want %v", got, err, values)
 		}
-		if err := tensors.WriteNpz(&npz, all, values, meta); err != nil {
+		if err := export.WriteNpz(&npz, all, values, meta); err != nil {
 			t.Fatal(err)
 		}
 		z, err := zip.NewReader(bytes.NewReader(npz.Bytes()), int64(npz.Len()))
@@ -89,14 +98,14 @@ func TestWriteRefuses(t *testing.T) {
 		"climbs":      {"mean.npz", one("../a"), tensors.ErrFile},
 		"meta's name": {"mean.safetensors", one("__metadata__"), tensors.ErrFile},
 	} {
-		if err := tensors.Write(&bytes.Buffer{}, c.file, c.tensors, []float64{1}, nil); !errors.Is(err, c.want) {
+		if err := export.Write(&bytes.Buffer{}, c.file, c.tensors, []float64{1}, nil); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
-	if err := tensors.Write(failing{}, "a.npz", one("a"), []float64{1}, nil); !errors.Is(err, os.ErrClosed) {
+	if err := export.Write(failing{}, "a.npz", one("a"), []float64{1}, nil); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a failing writer: %v", err)
 	}
-	if err := tensors.Write(failing{}, "a.safetensors", one("a"), []float64{1}, nil); !errors.Is(err, os.ErrClosed) {
+	if err := export.Write(failing{}, "a.safetensors", one("a"), []float64{1}, nil); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a failing writer: %v", err)
 	}
 }
@@ -118,7 +127,7 @@ func TestPythonReadsWhatIsWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tensors.Write(f, name, model, values, map[string]string{"epsilon": "1.5"}); err != nil {
+		if err := export.Write(f, name, model, values, map[string]string{"epsilon": "1.5"}); err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
@@ -127,4 +136,11 @@ func TestPythonReadsWhatIsWritten(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(out)) != "ok" {
 		t.Fatalf("%v\n%s", err, out)
 	}
+}
+
+func Example() {
+	var b bytes.Buffer
+	err := export.Write(&b, "mean.safetensors", []schema.Tensor{{Name: "w", DType: "float32", Shape: []int{2}}}, []float64{0.5, 1}, nil)
+	fmt.Println(err, b.Len())
+	// Output: <nil> 72
 }
