@@ -186,6 +186,11 @@ class TestRounds(unittest.TestCase):
                 self.assertEqual(task.round(1).epoch, 1)
             with self.assertRaises(errors.NotFound):
                 veilsum.Store(Path(d) / "absent")
+        with Federation({"w": (5,)}, clients=4, store="mem:") as fed:
+            fed.open()
+            for i in range(4):
+                fed.add(seal(fed, i, [0.1] * 5).report)
+            self.assertEqual(fed.collect().reports, 4)
         with veilsum.Store("mem:") as store, self.assertRaises(errors.NotFound):
             store.task(task_id, owner)
 

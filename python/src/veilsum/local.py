@@ -26,8 +26,9 @@ class Federation:
     ``tensors`` maps names to shapes; they are float32. ``clients`` is how many are enrolled. Noise is for batches of
     ``min_batch_size`` (default: half of the clients, at least 4) of which ``max_dishonest`` add none. ``epsilon`` and
     ``delta`` are the budget of the whole federation. ``post_quantum`` keys make a report some 6 KB longer.
-    ``directory`` keeps all of it (also for ``veilsum audit``); by default it is temporary. Use it in a ``with`` statement,
-    or call :meth:`close`."""
+    ``directory`` keeps all of it (also for ``veilsum audit``); by default it is temporary. ``store`` is the URL of another
+    store than the directory's own. Further arguments are fields of the task. Use it in a ``with`` statement, or call
+    :meth:`close`."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Federation:
         max_dishonest: int = 1,
         post_quantum: bool = False,
         directory: Path | None = None,
+        store: Path | None = None,
         **task: Any,
     ) -> None:
         self._stack = contextlib.ExitStack()
@@ -74,12 +76,12 @@ class Federation:
                 "participation": {"max": 0, "min_separation": 1},
                 "suite": 1 if post_quantum else 2,
             } | task
-            self._make(spec, clients)
+            self._make(spec, clients, f"file:{self.directory / 'store'}" if store is None else store)
         except BaseException:
             self._stack.close()
             raise
 
-    def _make(self, spec: dict[str, Any], clients: int) -> None:
+    def _make(self, spec: dict[str, Any], clients: int, store: Path) -> None:
         d = self.directory
         keys = {}
         for role in ("owner", "authority", "collector", *(f"member-{k}" for k in range(4))):
@@ -87,7 +89,7 @@ class Federation:
             keys[role] = keygen(d / role / "identity.pem")
         spec["committee"] = {"size": 4, "threshold": 3, "malicious": 1, "keys": [keys[f"member-{k}"] for k in range(4)]}
         spec |= {"collector": keys["collector"], "authority": keys["authority"], "owner": keys["owner"]}
-        self.store = self._stack.enter_context(Store(f"file:{d / 'store'}", create=True, sync=False))
+        self.store = self._stack.enter_context(Store(store, create=True, sync=False))
         self.task = self._stack.enter_context(self.store.publish(spec, d / "owner" / "identity.pem"))
         self.owner: str = keys["owner"]
         """The privacy owner's public key, which clients and auditors pin."""
