@@ -46,7 +46,7 @@ second round one decryptor is silent.
 
 The data is real and built into the program: "inertial" (wrist movements, about
 400 vehicles), "digits" (MNIST, 500 vehicles, about twice the time) or "network" (MNIST
-by a network of 101,770 values, 2,000 vehicles: half an hour and 10 GB, or 6 minutes and 2 GB with --compress srht:5). --seed
+by a network of 101,770 values, 2,000 vehicles: 10 GB of reports, or 2 GB with --compress srht:5). --seed
 chooses who vanishes when; keys and noise always come from the system.
 
 --canaries 124 adds vehicles that learn nothing: by a coin each, their update is as long as

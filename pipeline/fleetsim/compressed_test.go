@@ -51,7 +51,7 @@ func TestCompressedRun(t *testing.T) {
 			t.Errorf("%q: two runs of one seed differ", s.Kind)
 		}
 	}
-	if c := fleet.Config(); c.Compressed(3) != c || c.Compressed(19).ServerRate != c.ServerRate/2 {
+	if c := fleet.Config(); c.Compressed(1) != c || c.Compressed(9).ServerRate != c.ServerRate/2 {
 		t.Error("server rate of compressed rounds")
 	}
 	half := compress.Spec{Kind: compress.RandomK, Values: d, Keep: d / 2}

@@ -9,9 +9,9 @@
 // expanded ones: compression neither adds to that noise nor takes from it. What it adds is
 // [Spec.ErrorFactor] times the square of the mean's norm. "The Fundamental Price of
 // Secure Aggregation in Differentially Private Federated Learning" (Chen,
-// Choquette-Choo, Kairouz and Suresh, ICML 2022) shows that no scheme under secure
-// aggregation gets below k of the order min(d, (n epsilon)^2) at the error of the noise alone,
-// and that linear maps reach it (sections 3 and 4); [Spec.KeepFor] is that bound with its constant.
+// Choquette-Choo, Kairouz and Suresh, ICML 2022) shows as its main result that under secure aggregation about
+// min(d, (n epsilon)^2) bits of each client are necessary and, by sparse random projections, sufficient
+// for the accuracy of central differential privacy, up to logarithms; [KeepFor] is that number with a constant.
 //
 // Nothing here protects anybody: a privacy claim rests on what is clipped
 // behind the map (package privacy).

@@ -79,14 +79,11 @@ func (m *Map) Apply(x []float32) []float32 {
 	return out[:n]
 }
 
-// scratch is the room for the longest vectors that are folded.
+// scratch is the room that strided parts need: one vector, and all that is kept.
 func (m *Map) scratch() (n int) {
 	for _, p := range m.parts {
-		if p.vectors > 1 && p.keep < p.length {
-			n = max(n, p.length)
-			if p.strided {
-				n = max(n, p.length+p.sent())
-			}
+		if p.strided && p.keep < p.length {
+			n = max(n, p.length+p.sent())
 		}
 	}
 	return n

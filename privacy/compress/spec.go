@@ -139,8 +139,8 @@ func (s Spec) ErrorFactor() float64 {
 // KeepFor is the least k with which the error of a [RandomK] or [SRHT] map of a mean of
 // norm meanNorm grows the noise's, stdDev in each of d values, by at most the factor
 // 1 + tolerance in root mean square; from d/k - 1 <= ((1+tolerance)^2 - 1) d stdDev^2/meanNorm^2.
-// With stdDev = z C/n and meanNorm = kappa C and small d/n it is the min(d, (kappa n/z)^2 / tolerance')
-// of Chen et al. 2022, Theorem 1. It is 1 to d; the arguments are positive.
+// With stdDev = z C/n and meanNorm = kappa C and small d/n it is the min(d, n^2 epsilon^2) of
+// Chen et al. 2022 (abstract) with a constant: (kappa n/z)^2/(2 tolerance). It is 1 to d; the arguments are positive.
 func KeepFor(d int, stdDev, meanNorm, tolerance float64) int {
 	room := ((1+tolerance)*(1+tolerance) - 1) * float64(d) * stdDev * stdDev / (meanNorm * meanNorm)
 	k := math.Ceil(float64(d) / (1 + room))
