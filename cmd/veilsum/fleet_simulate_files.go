@@ -100,20 +100,20 @@ func (x *simRun) hourTable() []arrowipc.Column {
 	count := func(name string, of func(*planet.Hour) int) arrowipc.Column {
 		return ints(name, n, func(i int) int { return of(&h[i]) })
 	}
-	real := func(name string, of func(*planet.Hour) float64) arrowipc.Column {
+	number := func(name string, of func(*planet.Hour) float64) arrowipc.Column {
 		return floats(name, n, func(i int) float64 { return of(&h[i]) })
 	}
 	return []arrowipc.Column{
 		count("hour", func(h *planet.Hour) int { return h.Hour }),
 		texts("region", n, func(i int) string { return planet.RegionNames[h[i].Region] }),
 		count("vehicles", func(h *planet.Hour) int { return x.result.Regions[h.Region] }),
-		real("driving_share", func(h *planet.Hour) float64 { return h.DrivingShare }),
+		number("driving_share", func(h *planet.Hour) float64 { return h.DrivingShare }),
 		count("invited", func(h *planet.Hour) int { return h.Invited }), count("started", func(h *planet.Hour) int { return h.Started }),
 		count("sealed", func(h *planet.Hour) int { return h.Sealed }), count("counted", func(h *planet.Hour) int { return h.Counted }),
 		count("late", func(h *planet.Hour) int { return h.Late }), count("cut_off", func(h *planet.Hour) int { return h.Cut }),
 		count("lost", func(h *planet.Hour) int { return h.Lost }), count("breaks", func(h *planet.Hour) int { return h.Breaks }),
-		real("bytes_up", func(h *planet.Hour) float64 { return h.BytesUp }), real("bytes_again", func(h *planet.Hour) float64 { return h.BytesAgain }),
-		real("joules", func(h *planet.Hour) float64 { return h.Joules }), real("upload_seconds", func(h *planet.Hour) float64 { return h.UploadSeconds }),
+		number("bytes_up", func(h *planet.Hour) float64 { return h.BytesUp }), number("bytes_again", func(h *planet.Hour) float64 { return h.BytesAgain }),
+		number("joules", func(h *planet.Hour) float64 { return h.Joules }), number("upload_seconds", func(h *planet.Hour) float64 { return h.UploadSeconds }),
 	}
 }
 

@@ -39,8 +39,8 @@ type Attempt struct {
 	Round                    int // index into Result.Rounds that it was invited for, or sealed for while buffered; -1 if for none
 	Invited, Started         time.Duration
 	Sealed, Arrived          time.Duration
-	Model                    int // version that it started from, -1 if it never started
-	Staleness                int // versions that came out from its start to the close of its round; 0 unless Counted
+	Model                    int // version that it started from, the one its round was opened with; -1 if it never started
+	Staleness                int // versions that came out from the opening with that model to the close of its round; 0 unless Counted
 	Outcome                  Outcome
 	Sent                     int64 // bytes, with repetitions and connections
 	Again                    int64 // bytes of pieces that broke off and were sent again

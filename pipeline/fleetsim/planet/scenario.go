@@ -39,7 +39,7 @@ type Schedule struct {
 	// OverSelection is how many vehicles are invited for one of the K reports, in a period.
 	OverSelection  float64 `yaml:"over_selection" json:"over_selection"`
 	MinSeparation  int     `yaml:"min_separation" json:"min_separation"` // epochs from one participation of a vehicle to its next
-	MaxStaleness   int     `yaml:"max_staleness" json:"max_staleness"`   // versions; while buffered a staler vehicle seals nothing
+	MaxStaleness   int     `yaml:"max_staleness" json:"max_staleness"`   // versions behind the round's; while buffered a staler vehicle seals nothing
 	PublishSeconds float64 `yaml:"publish_seconds" json:"publish_seconds"`
 }
 

@@ -43,7 +43,7 @@ func (w *world) start(t tick, i int32) {
 	if j.round >= 0 {
 		w.rounds[j.round].Started++
 	}
-	j.started, j.model = t, int32(w.version)
+	j.started, j.model = t, int32(w.offered(j))
 	j.rate = bytesPerTick(p.Mbps.draw(r))
 	lost := r.unit() < p.LostAfterDownload
 	down := float64(w.s.Report.ModelBytes)/(j.rate*p.DownOverUp) + 2*p.RoundTripMs*1000
@@ -57,6 +57,15 @@ func (w *world) start(t tick, i int32) {
 		return
 	}
 	w.push(at, seals, i, j.gen)
+}
+
+// offered is the model that a vehicle downloads: the one that a round's descriptor names, which is that of its opening.
+func (w *world) offered(j *job) int {
+	i := j.round
+	if i < 0 {
+		i = w.current[w.laneOf(int(j.vehicle), 0)]
+	}
+	return w.rounds[i].Model
 }
 
 // giveUp bounds a walk through nights and drives: no round is open for so long.
@@ -126,7 +135,7 @@ func (w *world) seal(t tick, i int32) {
 			w.conclude(t, i, Missed)
 			return
 		}
-		if w.version-int(j.model) > w.s.Schedule.MaxStaleness {
+		if w.rounds[j.round].Model-int(j.model) > w.s.Schedule.MaxStaleness {
 			j.round = -1
 			w.conclude(t, i, Stale)
 			return
