@@ -99,7 +99,7 @@ func TestPlanted(t *testing.T) {
 		pipeline.CandidatesKey(open, d), pipeline.CheckKey(open, d, 1), pipeline.ManifestKey(done, schema.ManifestID{Digest: d}), pipeline.PartialKey(open, d),
 		pipeline.AnswerKey(open, 1), pipeline.RoundKeyKey(pipeline.RoundName{Task: schema.TaskID{Digest: d}, Epoch: 3}, 1),
 		pipeline.ReservationKey(f.Task.Scope.ID(), open, schema.ManifestID{Digest: d}), pipeline.HandoverKey(f.Task.Scope.ID(), f.Task.Committee.ID(), 3, 1),
-		pipeline.PieceKey(done, firstReport(t, f, done), 7),
+		pipeline.PieceKey(done, firstReport(t, f, done), 7), pipeline.BatchKey(open, d), pipeline.StepKey(open, schema.StepID{Digest: d}),
 	}
 	for _, key := range planted {
 		f.Put(key, []byte("planted"))

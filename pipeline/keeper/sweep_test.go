@@ -57,11 +57,14 @@ func TestSweep(t *testing.T) {
 	f.Put(pipeline.AggregateKey(done, d), []byte("the loser's"))
 	f.Put(pipeline.AggregateKey(open, d), []byte("in work"))
 	f.Put(pipeline.ClaimKey(done, schema.VehicleID{1}, 0), []byte("claim"))
+	f.Put(pipeline.BatchKey(done, d), []byte("plan"))
+	f.Put(pipeline.StepKey(done, schema.StepID{Digest: d}), []byte("record"))
+	f.Put(pipeline.StepKey(open, schema.StepID{Digest: d}), []byte("in work"))
 	f.Put("veilsum-probe/x", []byte("probe"))
 	f.Put("tasks/unknown", []byte("whose?"))
 	before := f.Objects()
 
-	for age, want := range map[time.Duration]int{0: 0, 23 * time.Hour: 0, 25 * time.Hour: 1, 6 * day: 1, 8 * day: 10} {
+	for age, want := range map[time.Duration]int{0: 0, 23 * time.Hour: 0, 25 * time.Hour: 1, 6 * day: 1, 8 * day: 12} {
 		removed, s := f.sweep(t, keeper.SweepOptions{Now: later(age)})
 		if len(removed) != want || s.Deleted || len(s.Spared) > 0 {
 			t.Errorf("after %v: %v, want %d (%+v)", age, removed, want, s)
@@ -72,7 +75,7 @@ func TestSweep(t *testing.T) {
 	for _, w := range removed {
 		why[w]++
 	}
-	want := map[string]int{keeper.WhyIncomplete: 1, keeper.WhyPartial: 2, keeper.WhyAggregate: 1, keeper.WhyClaim: 1, keeper.WhyLeftOut: 4, keeper.WhyProbe: 1}
+	want := map[string]int{keeper.WhyIncomplete: 1, keeper.WhyPartial: 2, keeper.WhyAggregate: 1, keeper.WhyClaim: 1, keeper.WhyBatch: 2, keeper.WhyLeftOut: 4, keeper.WhyProbe: 1}
 	if !maps.Equal(why, want) || !s.Deleted || s.Rounds != 3 || s.Ended != 2 {
 		t.Errorf("removed %v, want %v (%+v)", why, want, s)
 	}
