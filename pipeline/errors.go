@@ -22,6 +22,8 @@ var (
 	ErrTooFew = errors.New("too few reports")
 	// ErrOpened: the round is open already, with another model.
 	ErrOpened = errors.New("round is open with another model")
+	// ErrRegions: the round is open already, with other regions.
+	ErrRegions = errors.New("round is open with other regions")
 	// ErrKey: the key is not the one that the task names for this role.
 	ErrKey = errors.New("wrong key")
 	// ErrTask: a task's fields do not fit together.

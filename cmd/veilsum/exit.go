@@ -79,6 +79,7 @@ var meanings = []meaning{
 	{pipeline.ErrLimit, exitBudget, "this vehicle has given what the task allows; it may report again in a later epoch or not at all"},
 	{pipeline.ErrDecryptors, exitDecryptors, "ask the missing committee members to check, vote or answer, then run this again"},
 	{pipeline.ErrTooFew, exitFailed, `the list is frozen, waiting does not help: "veilsum round abort", then open the next epoch`},
+	{pipeline.ErrRegions, exitFailed, "a round's regions cannot change; pass the --regions file that it was opened with, or open the next epoch"},
 	{pipeline.ErrOpened, exitFailed, "a round's model cannot change; pass the model that it was opened with, or open the next epoch"},
 	{pipeline.ErrKey, exitUsage, "pass the key of the role that the task names; \"veilsum task show --json\" lists the public keys"},
 	{accountant.ErrNoGuarantee, exitUsage, "the noise is too small for any guarantee: raise noise_multiplier"},

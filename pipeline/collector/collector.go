@@ -81,7 +81,7 @@ func (c *Collector) Open(ctx context.Context, s storage.Store, p *pipeline.Plan,
 			return nil, fmt.Errorf("%w: %s stands", pipeline.ErrOpened, r.Descriptor.ModelHash.Short())
 		}
 		if err == nil && !sameRegions(r.Descriptor.Regions, o.Regions) {
-			return nil, fmt.Errorf("%w: the round is open with other regions", pipeline.ErrOpened)
+			return nil, fmt.Errorf("%w: it has %d", pipeline.ErrRegions, len(r.Descriptor.Regions))
 		}
 		return r, err
 	}
