@@ -94,28 +94,33 @@ func checkAggregate(b []byte, rec schema.Receipt) error {
 }
 
 type statusResult struct {
-	RoundID    schema.RoundID `json:"round_id"`
-	ModelHash  schema.Digest  `json:"model_hash"`
-	Deadline   int64          `json:"deadline"`
-	KeyExpiry  int64          `json:"key_expiry"`
-	Clipping   float64        `json:"clipping_norm,omitempty"` // of the descriptor; only with adaptive clipping
-	Reports    int            `json:"reports"`
-	Frozen     int            `json:"reports_frozen"`   // in the candidate list
-	Proposed   int            `json:"reports_proposed"` // in the manifest
-	Candidates int            `json:"candidate_lists"`
-	Checks     []int          `json:"checks"` // decryptors
-	Manifests  int            `json:"manifests"`
-	Votes      []int          `json:"votes"`
-	Answers    []int          `json:"answers"`
-	Receipt    string         `json:"receipt"` // committed, void, or empty
-	Reason     string         `json:"reason,omitempty"`
-	Partials   int            `json:"partial_sums"`
-	State      string         `json:"state"`
-	Regions    []regionLine   `json:"regions,omitempty"`
+	RoundID   schema.RoundID `json:"round_id"`
+	ModelHash schema.Digest  `json:"model_hash"`
+	// Release is the release whose model it is, OldestModel the earliest epoch whose model counts too, Staleness how much less.
+	Release     *schema.ReleaseRef `json:"release,omitempty"`
+	OldestModel uint64             `json:"oldest_model"`
+	Staleness   string             `json:"staleness,omitempty"`
+	Deadline    int64              `json:"deadline"`
+	KeyExpiry   int64              `json:"key_expiry"`
+	Clipping    float64            `json:"clipping_norm,omitempty"` // of the descriptor; only with adaptive clipping
+	Reports     int                `json:"reports"`
+	Frozen      int                `json:"reports_frozen"`   // in the candidate list
+	Proposed    int                `json:"reports_proposed"` // in the manifest
+	Candidates  int                `json:"candidate_lists"`
+	Checks      []int              `json:"checks"` // decryptors
+	Manifests   int                `json:"manifests"`
+	Votes       []int              `json:"votes"`
+	Answers     []int              `json:"answers"`
+	Receipt     string             `json:"receipt"` // committed, void, or empty
+	Reason      string             `json:"reason,omitempty"`
+	Partials    int                `json:"partial_sums"`
+	epoch       uint64
+	State       string       `json:"state"`
+	Regions     []regionLine `json:"regions,omitempty"`
 }
 
 func newStatus(ctx context.Context, o *opened, r *pipeline.Round) (*statusResult, error) {
-	s := &statusResult{RoundID: r.ID, ModelHash: r.Descriptor.ModelHash, Deadline: r.Descriptor.Deadline, KeyExpiry: r.Descriptor.KeyExpiry, Clipping: float64(r.Descriptor.ClippingNorm), Checks: []int{}, Votes: []int{}, Answers: []int{}}
+	s := &statusResult{RoundID: r.ID, ModelHash: r.Descriptor.ModelHash, Release: r.Descriptor.Release, OldestModel: r.Descriptor.OldestModel, Staleness: r.Descriptor.Staleness, epoch: r.Name.Epoch, Deadline: r.Descriptor.Deadline, KeyExpiry: r.Descriptor.KeyExpiry, Clipping: float64(r.Descriptor.ClippingNorm), Checks: []int{}, Votes: []int{}, Answers: []int{}}
 	reports, err := pipeline.ListReports(ctx, o.store, r.Name)
 	if err != nil {
 		return nil, err
@@ -223,6 +228,12 @@ func (s *statusResult) Text() string {
 	fmt.Fprintln(b, s.State)
 	line("round", "%s", s.RoundID)
 	line("model", "%s", s.ModelHash)
+	if s.Release != nil {
+		line("release", "%d, %s", s.Release.Serial, s.Release.ID)
+	}
+	if s.OldestModel < s.epoch {
+		line("accepts", "models since epoch %d%s", s.OldestModel, map[string]string{schema.StalenessInverseSqrt: ", each by 1/sqrt(1+s) for s epochs"}[s.Staleness])
+	}
 	line("deadline", "%s (advice); keys expire %s", utc(s.Deadline), utc(s.KeyExpiry))
 	if s.Clipping > 0 {
 		line("clipping", "norm %.6g", s.Clipping)

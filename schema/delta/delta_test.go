@@ -187,8 +187,8 @@ func TestBomb(t *testing.T) {
 	}
 }
 
-// FuzzDecode: no panic, no more memory than the size that was asked for, and the same bytes every time.
-func FuzzDecode(f *testing.F) {
+// FuzzDecodeDelta: no panic, no more memory than the size that was asked for, and the same bytes every time.
+func FuzzDecodeDelta(f *testing.F) {
 	base, model := trained(40, 3)
 	rounded, exponent, err := delta.Round(base, model, 4)
 	if err != nil {
