@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -37,21 +39,14 @@ func StatisticsSet(t schema.Task) (*statistics.Set, error) {
 	return s, nil
 }
 
-// sameQuery refuses a query that says more than its kind takes.
+// sameQuery refuses a query that says more, or less, than its kind takes: want is what was understood of it.
 func sameQuery(have, want schema.Query) error {
-	for _, x := range []struct {
-		name       string
-		have, want bool
-	}{
-		{"range", have.Range != nil, want.Range != nil},
-		{"tree", have.Tree != nil, want.Tree != nil},
-		{"text", have.Text != nil, want.Text != nil},
-		{"text.prefixes", have.Text != nil && have.Text.Prefixes != nil, want.Text != nil && want.Text.Prefixes != nil},
-		{"text.length, rows, width", have.Text != nil && have.Text.Length+have.Text.Rows+have.Text.Width != 0, want.Text != nil && want.Text.Length != 0},
-	} {
-		if x.have != x.want {
-			return fmt.Errorf("%w: statistics: query %.64q: %s does not belong to kind %q, or is missing", ErrTask, have.Name, x.name, have.Kind)
-		}
+	a, err := json.Marshal(have)
+	if err != nil {
+		return fmt.Errorf("%w: statistics: query %.64q: %w", ErrTask, have.Name, err)
+	}
+	if b, err := json.Marshal(want); err != nil || !bytes.Equal(a, b) {
+		return fmt.Errorf("%w: statistics: query %.64q: a field does not belong to kind %.40q, or is missing", ErrTask, have.Name, have.Kind)
 	}
 	return nil
 }

@@ -55,6 +55,7 @@ func TestStatisticsPlan(t *testing.T) {
 		"a range too much": func(x *schema.Task) { x.Statistics.Queries[1].Range = &schema.Range{High: 1} },
 		"a tree too much":  func(x *schema.Task) { x.Statistics.Queries[0].Tree = &schema.Tree{Ranks: []schema.Real{0.5}} },
 		"a text too much":  func(x *schema.Task) { x.Statistics.Queries[0].Text = &schema.Text{} },
+		"hidden numbers":   func(x *schema.Task) { x.Statistics.Queries[0].Reference = []schema.Real{0} },
 		"one query less":   func(x *schema.Task) { x.Statistics.Queries = x.Statistics.Queries[:1] },
 		"one query twice":  func(x *schema.Task) { x.Statistics.Queries[1] = x.Statistics.Queries[0] },
 	} {

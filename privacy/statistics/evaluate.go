@@ -5,11 +5,11 @@ import "math"
 // Evaluate computes what the histograms with a [Role] say of a model: accuracy and recalls
 // of a confusion matrix, the expected calibration error, and how far a distribution has
 // drifted. All is post-processing of the same mean, with intervals that cover the noise;
-// those of drift also cover that another fleet of this size would differ. Errors wrap [ErrLength].
+// those of drift also cover that another fleet of this size would differ. MinCount suppresses
+// what rests on fewer vehicles, a recall by those of its class. Errors wrap [ErrLength].
 //
 // With [Average] or [First] every vehicle weighs the same, however many records it has.
 func (s *Set) Evaluate(r Release) ([]Estimate, error) {
-	r.MinCount = 0
 	if _, err := s.Decode(r); err != nil {
 		return nil, err
 	}
@@ -47,13 +47,13 @@ func derived(measure, key string, value, stdErr float64) Estimate {
 // which the first are among the second; its error follows by the delta method.
 func (d *decoder) share(measure, key string, part, whole float64, parts, cells int) Estimate {
 	if !(whole >= 1) {
-		return derived(measure, key, math.NaN(), math.NaN())
+		return d.hide(derived(measure, key, math.NaN(), math.NaN()), whole, d.noise)
 	}
 	p := part / whole
 	variance := float64(parts) - 2*p*float64(parts) + p*p*float64(cells)
 	e := derived(measure, key, p, d.noise/whole*math.Sqrt(max(variance, 0)))
 	e.Value, e.Low, e.High = clamp01(e.Value), clamp01(e.Low), clamp01(e.High)
-	return e
+	return d.hide(e, whole, d.noise*math.Sqrt(float64(cells)))
 }
 
 func clamp01(x float64) float64 { return min(max(x, 0), 1) }
@@ -87,21 +87,25 @@ func (d *decoder) calibration() []Estimate {
 		variance += noise
 		all += right + wrong
 	}
+	allErr := d.noise * math.Sqrt(float64(2*axis.Cells()))
 	if !(all >= 1) {
-		return []Estimate{derived("ece", "", math.NaN(), math.NaN())}
+		return []Estimate{d.hide(derived("ece", "", math.NaN(), math.NaN()), all, allErr)}
 	}
 	e := derived("ece", "", sum/all, math.Sqrt(variance)/all)
 	e.Value, e.Low, e.High = clamp01(e.Value), clamp01(e.Low), clamp01(e.High)
-	return []Estimate{e}
+	return []Estimate{d.hide(e, all, allErr)}
 }
 
 // drift compares the shares of a histogram with the reference. Both measures are at least
 // zero, so noise alone makes them positive: its expectation, to second order, is taken off.
 // The variance has the first order, which leads far from zero, and the second, which leads at it.
 func (d *decoder) drift() []Estimate {
-	all := total(d.block)
+	all, allErr := total(d.block), d.noise*math.Sqrt(float64(len(d.block)))
 	if !(all >= 1) {
-		return []Estimate{derived("psi", "", math.NaN(), math.NaN()), derived("jensen_shannon", "", math.NaN(), math.NaN())}
+		none := derived("psi", "", math.NaN(), math.NaN())
+		again := none
+		again.Measure = "jensen_shannon"
+		return []Estimate{d.hide(none, all, allErr), d.hide(again, all, allErr)}
 	}
 	var psi, js moment
 	for i, r := range d.Reference {
@@ -111,7 +115,7 @@ func (d *decoder) drift() []Estimate {
 		m := (p + r) / 2
 		js.add(p*math.Log(p/m)/2+r*math.Log(r/m)/2, math.Log(p/m)/2, r/(p*(p+r))/2, spread, 1/(4*r))
 	}
-	return []Estimate{psi.estimate("psi"), js.estimate("jensen_shannon")}
+	return []Estimate{d.hide(psi.estimate("psi"), all, allErr), d.hide(js.estimate("jensen_shannon"), all, allErr)}
 }
 
 // moment sums a divergence over cells with the bias and variance that noise gives it.

@@ -321,6 +321,50 @@ func TestSuppression(t *testing.T) {
 	}
 }
 
+// TestEvaluationIsSuppressed: what rests on too few vehicles is hidden, a recall by its class alone.
+func TestEvaluationIsSuppressed(t *testing.T) {
+	queries := statistics.Evaluation{
+		Name: "e", Classes: []string{"a", "b"}, Weight: 1, Records: statistics.First,
+		Drift: statistics.Axis{Field: "label", Keys: []string{"a", "b"}}, Reference: []float64{0.4, 0.5, 0.1},
+	}.Queries()
+	s := newSet(t, queries...)
+	var fleet [][]statistics.Record
+	for i := range 100 {
+		label := "a"
+		if i%20 == 0 {
+			label = "b"
+		}
+		made, err := statistics.Predict([]statistics.Record{{"label": label, "probabilities": map[string]any{"a": 0.7, "b": 0.3}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fleet = append(fleet, made)
+	}
+	m := mean(t, s, fleet, 0, nil)
+	for least, hidden := range map[int]map[string]bool{
+		0:   {"accuracy": false, "recall a": false, "recall b": false, "ece": false, "psi": false, "jensen_shannon": false},
+		20:  {"accuracy": false, "recall a": false, "recall b": true, "ece": false, "psi": false, "jensen_shannon": false},
+		101: {"accuracy": true, "recall a": true, "recall b": true, "ece": true, "psi": true, "jensen_shannon": true},
+	} {
+		all, err := s.Evaluate(statistics.Release{Mean: m, Reports: 100, Noise: 1e-6, MinCount: least})
+		if err != nil || len(all) != len(hidden) {
+			t.Fatal(all, err)
+		}
+		for _, e := range all {
+			name := e.Measure
+			if e.Cells[0].Key != "" {
+				name += " " + e.Cells[0].Key
+			}
+			if want, ok := hidden[name]; !ok || e.Suppressed != want || want != math.IsNaN(e.Value) {
+				t.Errorf("least %d: %s: %+v", least, name, e)
+			}
+			if name == "accuracy" && !e.Suppressed && math.Abs(e.Value-0.95) > 1e-3 {
+				t.Error(e.Value)
+			}
+		}
+	}
+}
+
 // TestDecodeLength: a mean of another task is refused.
 func TestDecodeLength(t *testing.T) {
 	s := newSet(t, every()...)
