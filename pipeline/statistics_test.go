@@ -8,6 +8,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
+	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/privacy/statistics"
 	"github.com/veilsum/veilsum/schema"
@@ -135,5 +136,40 @@ func TestVehicleRefusesQuestions(t *testing.T) {
 	}
 	if _, err := client.Answer(pipelinetest.New(t, 1, pipelinetest.Task(3)).Plan, nil); !errors.Is(err, pipeline.ErrNoStatistics) {
 		t.Error(err)
+	}
+}
+
+// TestStatisticsLanes: the rounds of two lanes are one release, each with the weight of its reports; one that is not over is waited for.
+func TestStatisticsLanes(t *testing.T) {
+	f, byLane := twoLanes(t, asked(t))
+	f.Keys(1)
+	load := func() (*pipeline.Released, error) {
+		return pipeline.LoadRelease(ctx, f.Store, f.Plan, f.TaskID, 1, func(r *pipeline.Round, c schema.Receipt) ([]float64, float64, error) {
+			return []float64{float64(1 + r.Name.Lane), 0, 0, 0}, 3, nil
+		})
+	}
+	for lane, reports := range []int{4, 5} {
+		n := f.Name(1)
+		n.Lane = uint32(lane)
+		r, err := f.Collector.Open(ctx, f.Store, f.Plan, collector.Opening{Name: n, Model: []byte("model"), Snapshot: f.Snapshot, Deadline: f.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range byLane[lane][:min(reports, len(byLane[lane]))] {
+			f.Report(r, i)
+		}
+		if _, err := load(); err == nil {
+			t.Error("a release without all lanes")
+		}
+		playOut(t, f, r)
+	}
+	got, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := float64(got.Receipt[0].Reports), float64(got.Receipt[1].Reports)
+	wantMean, wantNoise := (a+2*b)/(a+b), 3*math.Hypot(a, b)/(a+b)
+	if got.Release.Reports != int(a+b) || math.Abs(got.Release.Mean[0]-wantMean) > 1e-12 || math.Abs(got.Release.Noise-wantNoise) > 1e-12 {
+		t.Errorf("%+v, want a mean of %v and noise %v", got.Release, wantMean, wantNoise)
 	}
 }

@@ -65,14 +65,14 @@ func TestFuseIsLeastSquares(t *testing.T) {
 	}
 }
 
-// TestMedianVariance: the table of the variance of a median, by 200,000 draws: its error is 0.3 %, so that 2 % is
-// passed by chance in fewer than 1 of 10^9 runs; the seed is fixed.
+// TestMedianVariance: the table of the variance of a median, by 20,000 draws: its error is 1 %, so that 6 % is
+// passed by chance in fewer than 1 of 10^8 runs; the seed is fixed.
 func TestMedianVariance(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for i, want := range medianVariance {
 		s := &sketched{Query: &Query{Rows: 2*i + 1, Width: 1, Symbols: 1, Length: 1}, block: make([]float64, 2*i+1), spread: []float64{1}}
 		var sum float64
-		const draws = 200_000
+		const draws = 20_000
 		for range draws {
 			for k := range s.block {
 				s.block[k] = r.NormFloat64()
@@ -80,7 +80,7 @@ func TestMedianVariance(t *testing.T) {
 			v, _ := s.estimate(0, "x")
 			sum += v * v / draws
 		}
-		if math.Abs(sum/want-1) > 0.02 {
+		if math.Abs(sum/want-1) > 0.06 {
 			t.Errorf("median of %d: variance %v, table %v", 2*i+1, sum, want)
 		}
 	}
