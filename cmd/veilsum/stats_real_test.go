@@ -184,6 +184,9 @@ func plainEvaluation(p fleetsim.Predictions, reference []float64) map[string]flo
 // 5 stated standard errors of the plain computation, which chance breaks in fewer than 1 of 10^5 runs, and those errors are small
 // enough to tell something.
 func TestEvaluationOfRealPredictions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains a model")
+	}
 	p := digitPredictions(t)
 	reference := []float64{0.15, 0.15, 0.15, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.049, 0.001}
 	var classes []string
