@@ -54,7 +54,7 @@ func (a *app) benchCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&f.only, "only", nil, "figures to show, by name (default all)")
 	c.Flags().StringVar(&f.baseline, "baseline", "", `"bgv" adds the comparison with lattigo's BGV`)
 	c.Flags().BoolVar(&f.check, "check", false, "exit with status 1 if a target is missed")
-	c.AddCommand(a.benchGatewayCommand(), a.benchBareCommand(), a.benchPrivacyCommand(), a.benchStatsCommand(), a.benchCompressionCommand())
+	c.AddCommand(a.benchGatewayCommand(), a.benchBareCommand(), a.benchPrivacyCommand(), a.benchRobustCommand(), a.benchStatsCommand(), a.benchCompressionCommand())
 	c.AddCommand(a.benchBatchCommand(), a.benchHashCommand(), a.benchReplayCommand())
 	return c
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
+	"github.com/veilsum/veilsum/pipeline/robust"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -42,8 +43,9 @@ type Config struct {
 	Window int
 	// Poll is the time between two looks at the store while a round waits. Default one second.
 	Poll time.Duration
-	// Merge makes one mean of the lanes' means. Default [WeightedMean].
-	Merge func([]Lane) ([]float64, error)
+	// Merge makes one mean of the lanes' means. Default [robust.Mean], in which each report counts alike; with malicious vehicles
+	// take another, and the lanes that [robust.Choose] gives.
+	Merge robust.Rule
 	// Observe is told what happens, by several goroutines one at a time; it must not block. May be nil.
 	Observe func(Event)
 	// Now may be nil. It decides deadlines and key expiry only; no guarantee rests on it.
@@ -98,7 +100,7 @@ func (c *Config) complete(b schema.Batch) error {
 		c.Poll = time.Second
 	}
 	if c.Merge == nil {
-		c.Merge = WeightedMean
+		c.Merge = robust.Mean
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -9,6 +9,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
+	"github.com/veilsum/veilsum/pipeline/robust"
 	"github.com/veilsum/veilsum/schema"
 )
 
@@ -18,8 +19,12 @@ type Result struct {
 	Lanes []Lane // one for each lane of the task, void ones included
 	// Mean is the merged mean update: d values in the units of the update.
 	Mean []float64
-	// Reports counts the reports in all committed lanes.
+	// Reports counts the reports of the lanes that counted.
 	Reports int
+	// Rejected are the committed lanes that the rule left out, by their index in Lanes. Void ones have a void receipt.
+	Rejected []robust.Rejection
+	// StdDev is the declared noise in each value of the plain mean of the lanes that counted. Other rules than the mean carry somewhat more.
+	StdDev float64
 	// Spent is the guarantee for all rounds of the scope so far.
 	Spent Guarantee
 }
@@ -125,38 +130,38 @@ func (c *Coordinator) drive(ctx context.Context, epoch uint64, rounds []*pipelin
 	return res, c.merge(context.WithoutCancel(ctx), res)
 }
 
+// merge applies the rule to the committed lanes. A void lane (too few reports, or garbage from one vehicle in it) stays out.
 func (c *Coordinator) merge(ctx context.Context, res *Result) error {
-	var committed []Lane
+	var lanes []robust.Lane
+	var index []int
 	reason := ""
-	for _, l := range res.Lanes {
-		if l.Receipt.Status == schema.StatusCommitted {
-			committed, res.Reports = append(committed, l), res.Reports+l.Receipt.Reports
-		} else {
+	for i, l := range res.Lanes {
+		if l.Receipt.Status != schema.StatusCommitted {
 			reason = l.Receipt.Reason
+			continue
 		}
+		sd := l.Round.Privacy.NoiseStdDev(l.Receipt.Reports)
+		lanes, index = append(lanes, robust.Lane{Reports: l.Receipt.Reports, Mean: l.Mean, StdDev: sd}), append(index, i)
 	}
 	var err error
 	if res.Spent, err = c.Spent(ctx); err != nil {
 		return err
 	}
-	if len(committed) == 0 {
+	if len(lanes) == 0 {
 		return fmt.Errorf("%w: %s", ErrVoid, reason)
 	}
-	res.Mean, err = c.config.Merge(committed)
-	return err
-}
-
-// WeightedMean is the mean over all reports of all lanes: each lane's mean counts by its number of reports.
-func WeightedMean(lanes []Lane) ([]float64, error) {
-	mean, n := make([]float64, len(lanes[0].Mean)), 0
-	for _, l := range lanes {
-		for i, x := range l.Mean {
-			mean[i] += float64(l.Receipt.Reports) * x
+	m, err := c.config.Merge(lanes)
+	if m != nil {
+		for _, r := range m.Rejected {
+			res.Rejected = append(res.Rejected, robust.Rejection{Lane: index[r.Lane], Reason: r.Reason})
 		}
-		n += l.Receipt.Reports
 	}
-	for i := range mean {
-		mean[i] /= float64(n)
+	if err != nil {
+		return err
 	}
-	return mean, nil
+	res.Mean, res.StdDev = m.Mean, robust.NoiseStdDev(lanes, m.Used)
+	for _, i := range m.Used {
+		res.Reports += lanes[i].Reports
+	}
+	return nil
 }

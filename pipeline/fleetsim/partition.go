@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Partition says how training rows become vehicles. No partition gives one row to
+// Partition says how training rows become vehicles. No partition but ByDraw gives one row to
 // two vehicles; neighboring windows of a recording do overlap by half, so at a seam
 // two vehicles saw the same second of movement.
 type Partition int
@@ -21,6 +21,9 @@ const (
 	// ByShards sorts the rows by class, cuts 4*Slices shards and deals four at random
 	// (seeded) to each of Slices vehicles: at most about four classes a vehicle.
 	ByShards
+	// ByDraw gives each of Slices vehicles four training rows drawn with replacement (seeded), so that a small data set
+	// makes a large fleet. Two vehicles may hold the same row: the accuracy is honest, a privacy unit is a vehicle as ever.
+	ByDraw
 )
 
 const shardsPerVehicle = 4
@@ -34,6 +37,8 @@ func (p Partition) String() string {
 		return "by recording"
 	case ByShards:
 		return "by shards"
+	case ByDraw:
+		return "by draw"
 	}
 	return fmt.Sprintf("partition(%d)", int(p))
 }
@@ -53,6 +58,8 @@ func (c Config) cut(data *Dataset) ([][]int, error) {
 		}
 	case c.Partition == ByShards:
 		return notEmpty(deal(train, data.Labels, c.parts(0, 1))), nil
+	case c.Partition == ByDraw:
+		return draw(train, c.parts(0, 1)), nil
 	default:
 		return nil, fmt.Errorf("%w: partition %v does not suit this data set", ErrConfig, c.Partition)
 	}
@@ -122,6 +129,17 @@ func deal(rows, labels []int, vehicles int) [][]int {
 	out := make([][]int, vehicles)
 	for i, shard := range order {
 		out[i/shardsPerVehicle] = append(out[i/shardsPerVehicle], shards[shard]...)
+	}
+	return out
+}
+
+// draw gives each vehicle rows of its own choice. The seed is fixed, as in deal.
+func draw(rows []int, vehicles int) [][]int {
+	random, out := rand.New(rand.NewPCG(3, 0)), make([][]int, vehicles)
+	for i := range out {
+		for range shardsPerVehicle {
+			out[i] = append(out[i], rows[random.IntN(len(rows))])
+		}
 	}
 	return out
 }
