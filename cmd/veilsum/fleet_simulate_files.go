@@ -226,7 +226,16 @@ func (x *simRun) cards() []report.Card {
 // byRegion gives the reports for each 1000 vehicles and the share on the road, by region and hour.
 func (x *simRun) byRegion() (counted, driving [][]float64) {
 	counted, driving = make([][]float64, len(planet.RegionNames)), make([][]float64, len(planet.RegionNames))
+	last := 23
 	for _, h := range x.result.Hours {
+		if h.Counted > 0 {
+			last = max(last, h.Hour)
+		}
+	}
+	for _, h := range x.result.Hours {
+		if h.Hour > last { // nobody counts any more, some vehicles still try
+			break
+		}
 		counted[h.Region] = append(counted[h.Region], 1000*float64(h.Counted)/float64(max(1, x.result.Regions[h.Region])))
 		driving[h.Region] = append(driving[h.Region], h.DrivingShare)
 	}
