@@ -31,8 +31,8 @@ func StatisticsSet(t schema.Task) (*statistics.Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTask, err)
 	}
-	for i, q := range t.Statistics.Queries { // a field that the kind does not take would be read by nobody
-		if err := sameQuery(q, FromQuery(s.Queries()[i])); err != nil {
+	for i, q := range queries { // a field that the kind does not take would be read by nobody
+		if err := sameQuery(t.Statistics.Queries[i], FromQuery(q)); err != nil {
 			return nil, err
 		}
 	}
@@ -55,7 +55,7 @@ func sameQuery(have, want schema.Query) error {
 func StatisticsTensors(s *statistics.Set) []schema.Tensor {
 	var all []schema.Tensor
 	for i, n := range s.Sizes() {
-		all = append(all, schema.Tensor{Name: s.Queries()[i].Name, DType: "float64", Shape: []int{n}})
+		all = append(all, schema.Tensor{Name: s.Name(i), DType: "float64", Shape: []int{n}})
 	}
 	return all
 }

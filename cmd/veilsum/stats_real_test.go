@@ -247,7 +247,7 @@ func TestBenchStats(t *testing.T) {
 	a.json = true
 	a.choosePrinter()
 	sizes := tinyBench
-	sizes.fleet, sizes.runs, sizes.fleetRoles = 1000, 1, 24
+	sizes.fleet, sizes.runs, sizes.fleetRoles = 1000, 1, 200
 	if err := a.bench(context.Background(), &benchFlags{stats: true}, sizes); err != nil {
 		t.Fatal(err, errs.String())
 	}
@@ -284,4 +284,18 @@ func TestStatisticsExample(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+}
+
+// TestBenchStatsFull: at full size, 10,000 vehicles and 20 runs, every target is met; chance misses one in about 1 of 100 runs.
+func TestBenchStatsFull(t *testing.T) {
+	if os.Getenv("VEILSUM_SLOW") != "1" {
+		t.Skip("VEILSUM_SLOW=1 plays 10,000 vehicles 20 times, and once through all roles")
+	}
+	var out, errs bytes.Buffer
+	a := newApp(strings.NewReader(""), &out, &errs)
+	a.choosePrinter()
+	if err := a.bench(context.Background(), &benchFlags{stats: true, check: true}, fullBench); err != nil {
+		t.Error(err)
+	}
+	t.Logf("\n%s", out.String())
 }

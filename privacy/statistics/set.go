@@ -67,6 +67,9 @@ func clone(queries []Query) []Query {
 // Queries returns a copy of the queries.
 func (s *Set) Queries() []Query { return clone(s.queries) }
 
+// Name is the name of query i, which must be in range.
+func (s *Set) Name(i int) string { return s.queries[i].Name }
+
 // Values is d, the length of a vehicle's vector.
 func (s *Set) Values() int { return s.from[len(s.queries)] }
 
