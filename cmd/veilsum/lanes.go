@@ -13,6 +13,7 @@ import (
 	"github.com/veilsum/veilsum/cmd/internal/ui"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/lanes"
+	"github.com/veilsum/veilsum/pipeline/robust"
 )
 
 // acrossLanes makes a command work on all lanes of its epoch, unless --lane names one.
@@ -117,6 +118,7 @@ type mergeFlags struct {
 	taskFlags
 	epoch uint64
 	out   string
+	rule  string
 	force bool
 	now   bool
 }
@@ -126,7 +128,9 @@ func (a *app) roundMergeCommand() *cobra.Command {
 	c := f.register(verb("merge", "Merge what the lanes of an epoch opened into one mean", `Reads the aggregates that the receipts of the epoch's lanes name and writes their mean,
 each lane counted by its reports, as an Arrow file. Anybody may: it needs no key and
 costs no budget, and the same lanes give the same bytes. Lanes that ended void are left
-out and named (exit status 3). While a lane has no receipt, exit status 75, unless --now.`,
+out and named (exit status 3). Where some vehicles may lie, --rule distrusts single lanes: the gate
+leaves out, and names, lanes whose mean is longer than clipped updates and the declared noise allow;
+median, trimmed mean and geometric median outvote a minority. "veilsum bench robust" shows what each costs. While a lane has no receipt, exit status 75, unless --now.`,
 		"  veilsum round merge --epoch 1 --out mean.arrow --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
 			o, err := f.open(ctx)
@@ -137,6 +141,7 @@ out and named (exit status 3). While a lane has no receipt, exit status 75, unle
 		}))
 	c.Flags().Uint64Var(&f.epoch, "epoch", 0, "epoch whose lanes are merged")
 	c.Flags().StringVar(&f.out, "out", "", "file for the mean")
+	c.Flags().StringVar(&f.rule, "rule", "mean", "mean, median, trimmed:SHARE, geometric, or gate+ one of them")
 	c.Flags().BoolVar(&f.force, "force", false, "overwrite --out")
 	c.Flags().BoolVar(&f.now, "now", false, "leave out lanes that have no receipt yet")
 	must(c.MarkFlagRequired("epoch"))
@@ -155,7 +160,10 @@ func (a *app) merge(ctx context.Context, o *opened, f *mergeFlags) error {
 	if len(e.Lanes) == 0 {
 		return withHint(fmt.Errorf("%w: no lane of epoch %d is committed", pipeline.ErrTooFew, f.epoch), "open the next epoch")
 	}
-	m, file, err := lanes.Merge(o.plan, o.id, f.epoch, e.Lanes, lanes.Weighted{})
+	m, file, err := lanes.Merge(o.plan, o.id, f.epoch, e.Lanes, f.rule)
+	if errors.Is(err, robust.ErrRule) && len(m.Rejected) == 0 {
+		return usage("--rule: %w", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,11 +172,8 @@ func (a *app) merge(ctx context.Context, o *opened, f *mergeFlags) error {
 			return err
 		}
 	}
-	res := mergeResult{Epoch: f.epoch, Reports: m.Reports, NoiseStdDev: m.NoiseStdDev, Merger: lanes.Weighted{}.Name(), File: f.out, Void: e.Void, Open: e.Open, Lanes: []uint32{}}
-	for _, l := range e.Lanes {
-		res.Lanes = append(res.Lanes, l.Number)
-	}
-	if len(e.Void)+len(e.Open) > 0 {
+	res := mergeResult{Epoch: f.epoch, Reports: m.Reports, NoiseStdDev: m.NoiseStdDev, Merger: f.rule, File: f.out, Void: e.Void, Open: e.Open, Rejected: m.Rejected, Lanes: m.Used}
+	if len(e.Void)+len(e.Open)+len(m.Rejected) > 0 {
 		a.code = exitRefused
 	}
 	a.out.Result(res)
@@ -176,14 +181,15 @@ func (a *app) merge(ctx context.Context, o *opened, f *mergeFlags) error {
 }
 
 type mergeResult struct {
-	Epoch       uint64   `json:"epoch"`
-	Lanes       []uint32 `json:"lanes"` // merged
-	Void        []uint32 `json:"void,omitempty"`
-	Open        []uint32 `json:"open,omitempty"`
-	Reports     int      `json:"reports"`
-	NoiseStdDev float64  `json:"noise_std_dev"`
-	Merger      string   `json:"merger"`
-	File        string   `json:"file"`
+	Epoch       uint64            `json:"epoch"`
+	Lanes       []uint32          `json:"lanes"` // merged
+	Void        []uint32          `json:"void,omitempty"`
+	Open        []uint32          `json:"open,omitempty"`
+	Rejected    []lanes.Rejection `json:"rejected,omitempty"`
+	Reports     int               `json:"reports"`
+	NoiseStdDev float64           `json:"noise_std_dev"`
+	Merger      string            `json:"merger"`
+	File        string            `json:"file"`
 }
 
 // Text implements ui.Result.
@@ -197,6 +203,9 @@ func (r mergeResult) Text() string {
 			text += fmt.Sprintf("lane %d is %s and left out\n", l, x.what)
 		}
 	}
+	for _, x := range r.Rejected {
+		text += fmt.Sprintf("lane %d is left out: %s\n", x.Lane, x.Reason)
+	}
 	return text
 }
 
@@ -209,7 +218,7 @@ func (a *app) collectEach(ctx context.Context, o *opened, f *roundFlags, out str
 	if err != nil || out == "" {
 		return err
 	}
-	return a.merge(ctx, o, &mergeFlags{epoch: f.epoch, out: out, force: force})
+	return a.merge(ctx, o, &mergeFlags{epoch: f.epoch, out: out, rule: "mean", force: force})
 }
 
 // errOneLane: a flag that only fits one round.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
-	"github.com/veilsum/veilsum/pipeline/robust"
+	"github.com/veilsum/veilsum/pipeline/lanes"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 )
@@ -43,9 +43,9 @@ type Config struct {
 	Window int
 	// Poll is the time between two looks at the store while a round waits. Default one second.
 	Poll time.Duration
-	// Merge makes one mean of the lanes' means. Default [robust.Mean], in which each report counts alike; with malicious vehicles
-	// take another, and the lanes that [robust.Choose] gives.
-	Merge robust.Rule
+	// Rule merges the lanes' means into one: a name that [robust.Parse] takes. Default "mean", in which each report counts alike; with malicious
+	// vehicles take another, and the lanes that [robust.Choose] gives. Whoever wants a rule of their own merges Result.Lanes.
+	Rule string
 	// Observe is told what happens, by several goroutines one at a time; it must not block. May be nil.
 	Observe func(Event)
 	// Now may be nil. It decides deadlines and key expiry only; no guarantee rests on it.
@@ -78,6 +78,9 @@ func Open(ctx context.Context, c Config) (*Coordinator, error) {
 	if err := c.complete(plan.Task.Batch); err != nil {
 		return nil, err
 	}
+	if _, err := lanes.Rule(plan, c.Rule, nil); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
 	col, err := collector.New(c.Key, c.Now)
 	if err != nil {
 		return nil, err
@@ -99,8 +102,8 @@ func (c *Config) complete(b schema.Batch) error {
 	if c.Poll == 0 {
 		c.Poll = time.Second
 	}
-	if c.Merge == nil {
-		c.Merge = robust.Mean
+	if c.Rule == "" {
+		c.Rule = "mean"
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -8,17 +8,16 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
+	"github.com/veilsum/veilsum/pipeline/lanes"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/schema/arrowipc"
-	"github.com/veilsum/veilsum/storage"
 )
 
 // Lane is how one lane of an epoch ended.
 type Lane struct {
-	Round   *pipeline.Round
 	Receipt schema.Receipt
-	// Mean is the decoded mean update, tensors concatenated, in the units of the update; nil if the lane is void.
-	Mean []float64
+	// Opened is what was opened: read from the published aggregate, by its hash in the receipt, so that whoever plays a round again gets the
+	// same values. Zero if the lane is void.
+	Opened lanes.Lane
 }
 
 // lane drives one round from its list to its receipt.
@@ -52,8 +51,12 @@ func (l *lane) drive(ctx context.Context) (Lane, error) {
 		}
 	}
 	l.events.tell(Ended{in: in{l.round.Name}, Receipt: got.Receipt})
-	mean, err := l.mean(ctx, got.Receipt)
-	return Lane{Round: l.round, Receipt: got.Receipt, Mean: mean}, err
+	out := Lane{Receipt: got.Receipt}
+	var err error
+	if got.Receipt.Status == schema.StatusCommitted {
+		out.Opened, err = lanes.Read(ctx, l.config.Store, l.round, got.Receipt)
+	}
+	return out, err
 }
 
 // until repeats a step while it waits for others. When the round's keys have expired, nobody will come
@@ -151,20 +154,4 @@ func (l *lane) propose(ctx context.Context) error {
 	}
 	l.events.tell(Proposed{in: in{l.round.Name}, Reports: p.Reports, Refused: p.Refused, Ignored: p.Ignored})
 	return nil
-}
-
-// mean reads what was published, by its hash in the receipt, so that whoever plays a round again gets the same values.
-func (l *lane) mean(ctx context.Context, rec schema.Receipt) ([]float64, error) {
-	if rec.Status != schema.StatusCommitted {
-		return nil, nil
-	}
-	raw, err := storage.ReadAll(ctx, l.config.Store, pipeline.AggregateKey(l.round.Name, rec.Aggregate), rec.AggregateSize)
-	if err != nil {
-		return nil, err
-	}
-	a, err := arrowipc.OpenAggregate(raw, rec.Aggregate)
-	if err != nil {
-		return nil, err
-	}
-	return a.Values, nil
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
-	"github.com/veilsum/veilsum/pipeline/robust"
 	"github.com/veilsum/veilsum/schema"
 )
 
@@ -24,7 +23,7 @@ func TestMaliciousVehiclesInLanes(t *testing.T) {
 		defer w.stop()
 		c := w.config()
 		c.Reports, c.Deadline = 256, 3*time.Minute // the deadline decides
-		c.Merge = robust.Gate(1, robust.TrimmedMean(0.5))
+		c.Rule = "gate+median"
 		co := w.open(c)
 		p, err := co.Start(w.ctx, 1, []byte("model"))
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
-	"github.com/veilsum/veilsum/pipeline/robust"
+	"github.com/veilsum/veilsum/pipeline/lanes"
 	"github.com/veilsum/veilsum/schema"
 )
 
@@ -17,14 +17,9 @@ import (
 type Result struct {
 	Epoch uint64
 	Lanes []Lane // one for each lane of the task, void ones included
-	// Mean is the merged mean update: d values in the units of the update.
-	Mean []float64
-	// Reports counts the reports of the lanes that counted.
-	Reports int
-	// Rejected are the committed lanes that the rule left out, by their index in Lanes. Void ones have a void receipt.
-	Rejected []robust.Rejection
-	// StdDev is the declared noise in each value of the plain mean of the lanes that counted. Other rules than the mean carry somewhat more.
-	StdDev float64
+	// Merged is the mean of the lanes that counted: d values in the units of the update, with the number of reports, the noise, and the
+	// committed lanes that the rule left out.
+	lanes.Merged
 	// Spent is the guarantee for all rounds of the scope so far.
 	Spent Guarantee
 }
@@ -132,36 +127,26 @@ func (c *Coordinator) drive(ctx context.Context, epoch uint64, rounds []*pipelin
 
 // merge applies the rule to the committed lanes. A void lane (too few reports, or garbage from one vehicle in it) stays out.
 func (c *Coordinator) merge(ctx context.Context, res *Result) error {
-	var lanes []robust.Lane
-	var index []int
+	var opened []lanes.Lane
 	reason := ""
-	for i, l := range res.Lanes {
-		if l.Receipt.Status != schema.StatusCommitted {
+	for _, l := range res.Lanes {
+		if l.Receipt.Status == schema.StatusCommitted {
+			opened = append(opened, l.Opened)
+		} else {
 			reason = l.Receipt.Reason
-			continue
 		}
-		sd := l.Round.Privacy.NoiseStdDev(l.Receipt.Reports)
-		lanes, index = append(lanes, robust.Lane{Reports: l.Receipt.Reports, Mean: l.Mean, StdDev: sd}), append(index, i)
 	}
 	var err error
 	if res.Spent, err = c.Spent(ctx); err != nil {
 		return err
 	}
-	if len(lanes) == 0 {
+	if len(opened) == 0 {
 		return fmt.Errorf("%w: %s", ErrVoid, reason)
 	}
-	m, err := c.config.Merge(lanes)
-	if m != nil {
-		for _, r := range m.Rejected {
-			res.Rejected = append(res.Rejected, robust.Rejection{Lane: index[r.Lane], Reason: r.Reason})
-		}
-	}
+	rule, err := lanes.Rule(c.plan, c.config.Rule, opened)
 	if err != nil {
 		return err
 	}
-	res.Mean, res.StdDev = m.Mean, robust.NoiseStdDev(lanes, m.Used)
-	for _, i := range m.Used {
-		res.Reports += lanes[i].Reports
-	}
-	return nil
+	res.Merged, err = lanes.Combine(opened, rule)
+	return err
 }

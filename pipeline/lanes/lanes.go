@@ -2,7 +2,7 @@
 //
 // Lanes keep a batch near [GoodBatch] reports whatever the size of the fleet: each has a round, a list and a receipt of
 // its own, over vehicles that no other lane has, so that the epoch costs what one round costs. [Load] reads what they opened,
-// a [Merger] makes one mean of it. Merging is post-processing of published means: it needs no key, costs no
+// [Merge] makes one mean of it by a rule of package robust. Merging is post-processing of published means: it needs no key, costs no
 // budget, and anybody can repeat it.
 package lanes
 
@@ -10,11 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/robust"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/storage"
@@ -27,54 +28,66 @@ type Lane struct {
 	Reports int       // in the mean, above 0
 	Mean    []float64 // tensors concatenated, in the units of the update
 	// NoiseStdDev is the standard deviation of the noise in each value of Mean.
-	NoiseStdDev float64
-	Epsilon     string // of the epoch, as the lane's aggregate states it, with Delta
-	Delta       string
+	NoiseStdDev  float64
+	ClippingNorm float64 // of the round
+	Epsilon      string  // of the epoch, as the lane's aggregate states it, with Delta
+	Delta        string
 }
 
 // Merged is the mean of an epoch.
 type Merged struct {
 	Mean    []float64
 	Reports int // in it
-	// NoiseStdDev is the standard deviation of the noise in each value, 0 if the merger cannot tell.
+	// NoiseStdDev is the standard deviation of the noise in each value of the mean over these reports; a median carries up to a quarter more.
 	NoiseStdDev float64
+	Used        []uint32 // the lanes that counted, by number
+	Rejected    []Rejection
 }
 
-// Merger makes one mean of the lanes' means: at least one, all of one length, sorted by number. It is a pure function: it changes
-// none of them, and gives the same for the same. Mergers that weigh lanes against each other need no more than this.
-type Merger interface {
-	// Name is one word, as in the metadata of the merged file.
-	Name() string
-	// Merge refuses what [Check] refuses.
-	Merge(all []Lane) (Merged, error)
+// Rejection says why the rule left a lane out.
+type Rejection struct {
+	Lane   uint32 `json:"lane"`
+	Reason string `json:"reason"`
 }
 
-// Weighted is the mean over all reports: each lane counts as much as it has reports. It is what one lane would have opened.
-type Weighted struct{}
-
-// Name implements Merger.
-func (Weighted) Name() string { return "weighted" }
-
-// Merge implements Merger.
-func (Weighted) Merge(all []Lane) (Merged, error) {
+// Combine makes one mean of the lanes' means, which must be what [Check] takes. It is a pure function: the same lanes give the same.
+// If the rule rejects all lanes, the error comes with the rejections.
+func Combine(all []Lane, rule robust.Rule) (Merged, error) {
 	if err := Check(all); err != nil {
 		return Merged{}, err
 	}
-	m := Merged{Mean: make([]float64, len(all[0].Mean))}
-	var variance float64
-	for _, l := range all {
-		n := float64(l.Reports)
-		for i, v := range l.Mean {
-			m.Mean[i] += n * v
-		}
-		m.Reports += l.Reports
-		variance += n * n * l.NoiseStdDev * l.NoiseStdDev // the noise of different vehicles is independent
+	opened := make([]robust.Lane, len(all))
+	for i, l := range all {
+		opened[i] = robust.Lane{Reports: l.Reports, Mean: l.Mean, StdDev: l.NoiseStdDev}
 	}
-	for i := range m.Mean {
-		m.Mean[i] /= float64(m.Reports)
+	m, err := rule(opened)
+	if m == nil {
+		return Merged{}, err
 	}
-	m.NoiseStdDev = math.Sqrt(variance) / float64(m.Reports)
-	return m, nil
+	out := Merged{Mean: m.Mean}
+	for _, r := range m.Rejected {
+		out.Rejected = append(out.Rejected, Rejection{all[r.Lane].Number, r.Reason})
+	}
+	for _, i := range m.Used {
+		out.Used, out.Reports = append(out.Used, all[i].Number), out.Reports+all[i].Reports
+	}
+	if err == nil {
+		out.NoiseStdDev = robust.NoiseStdDev(opened, m.Used)
+	}
+	return out, err
+}
+
+// Rule reads the name of a rule for lanes of this task; see [robust.Parse]. The gate knows how long an honest mean is only where vehicles send
+// all values: not in a task that compresses.
+func Rule(p *pipeline.Plan, name string, all []Lane) (robust.Rule, error) {
+	if p.Task.Compression != nil && strings.HasPrefix(name, "gate+") {
+		return nil, fmt.Errorf("%w: the task compresses, so no norm bounds an honest mean; take a rule without the gate", robust.ErrRule)
+	}
+	norm := p.Privacy.ClippingNorm()
+	for _, l := range all { // of adaptive tasks
+		norm = max(norm, l.ClippingNorm)
+	}
+	return robust.Parse(name, norm)
 }
 
 // ErrLanes: these are no lanes of one epoch.
@@ -134,7 +147,7 @@ func Load(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.Ta
 			return nil, fmt.Errorf("%w: lane %d started from another model than lane %d", ErrLanes, number, e.Lanes[0].Number)
 		}
 		model = r.Descriptor.ModelHash
-		l, err := read(ctx, s, r, rec)
+		l, err := Read(ctx, s, r, rec)
 		if err != nil {
 			return nil, err
 		}
@@ -143,8 +156,8 @@ func Load(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.Ta
 	return e, nil
 }
 
-// read reads the aggregate that a committed receipt names.
-func read(ctx context.Context, s storage.Store, r *pipeline.Round, rec schema.Receipt) (Lane, error) {
+// Read reads the aggregate that a committed receipt names, by its hash.
+func Read(ctx context.Context, s storage.Store, r *pipeline.Round, rec schema.Receipt) (Lane, error) {
 	key := pipeline.AggregateKey(r.Name, rec.Aggregate)
 	raw, err := storage.ReadAll(ctx, s, key, rec.AggregateSize)
 	if err != nil {
@@ -159,20 +172,21 @@ func read(ctx context.Context, s storage.Store, r *pipeline.Round, rec schema.Re
 		return Lane{}, fmt.Errorf("%w: %s: its metadata is not that of its round", pipeline.ErrUntrusted, key)
 	}
 	return Lane{
-		Number: r.Name.Lane, Round: r.ID, Reports: rec.Reports, Mean: a.Values, NoiseStdDev: noise,
+		Number: r.Name.Lane, Round: r.ID, Reports: rec.Reports, Mean: a.Values, NoiseStdDev: noise, ClippingNorm: r.Privacy.ClippingNorm(),
 		Epsilon: a.Meta[arrowipc.MetaEpsilon], Delta: a.Meta[arrowipc.MetaDelta],
 	}, nil
 }
 
-// Merge applies a merger to an epoch's committed lanes and returns the mean with an Arrow file of it. The file depends on nothing
-// but the lanes and the merger; it names how many lanes it is made of and, by one hash, of which rounds.
-func Merge(p *pipeline.Plan, task schema.TaskID, epoch uint64, all []Lane, by Merger) (Merged, []byte, error) {
-	if err := Check(all); err != nil {
-		return Merged{}, nil, err
-	}
-	m, err := by.Merge(slices.Clone(all))
+// Merge applies the rule of this name to an epoch's committed lanes and returns the mean with an Arrow file of it. The file depends on nothing
+// but the lanes and the rule; it names the rule, how many lanes counted and, by one hash, which rounds the rule was given.
+func Merge(p *pipeline.Plan, task schema.TaskID, epoch uint64, all []Lane, name string) (Merged, []byte, error) {
+	rule, err := Rule(p, name, all)
 	if err != nil {
 		return Merged{}, nil, err
+	}
+	m, err := Combine(all, rule)
+	if err != nil {
+		return m, nil, err
 	}
 	rounds := make([][]byte, 0, len(all))
 	for _, l := range all {
@@ -182,7 +196,7 @@ func Merge(p *pipeline.Plan, task schema.TaskID, epoch uint64, all []Lane, by Me
 		arrowipc.MetaTaskID: task.String(), arrowipc.MetaReportCount: strconv.Itoa(m.Reports), arrowipc.MetaReduction: "mean",
 		arrowipc.MetaNoiseStdDev: strconv.FormatFloat(m.NoiseStdDev, 'g', -1, 64), arrowipc.MetaEpsilon: all[0].Epsilon, arrowipc.MetaDelta: all[0].Delta,
 		arrowipc.MetaRelation: p.Task.Scope.Relation, arrowipc.MetaUnit: p.Task.Scope.Unit, arrowipc.MetaProducer: "veilsum",
-		arrowipc.MetaEpoch: strconv.FormatUint(epoch, 10), arrowipc.MetaLanes: strconv.Itoa(len(all)), arrowipc.MetaMerger: by.Name(),
+		arrowipc.MetaEpoch: strconv.FormatUint(epoch, 10), arrowipc.MetaLanes: strconv.Itoa(len(m.Used)), arrowipc.MetaMerger: name,
 		arrowipc.MetaRoundsHash: schema.Hash("merged-rounds", rounds...).String(),
 	})
 	return m, file, err

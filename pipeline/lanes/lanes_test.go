@@ -16,6 +16,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/lanes"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
+	"github.com/veilsum/veilsum/pipeline/robust"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
 )
@@ -26,10 +27,10 @@ func sha(b []byte) [32]byte { return sha256.Sum256(b) }
 
 // Two lanes of different size: each counts by its reports.
 func Example() {
-	m, err := lanes.Weighted{}.Merge([]lanes.Lane{
+	m, err := lanes.Combine([]lanes.Lane{
 		{Number: 0, Reports: 30, Mean: []float64{1, 2}, NoiseStdDev: 0.3},
 		{Number: 2, Reports: 10, Mean: []float64{5, 2}, NoiseStdDev: 0.9},
-	})
+	}, robust.Mean)
 	fmt.Printf("%v of %d reports, noise %.4f, %v\n", m.Mean, m.Reports, m.NoiseStdDev, err)
 	fmt.Println(lanes.Suggest(250_000, 1000, 12_000))
 	// Output:
@@ -37,8 +38,8 @@ func Example() {
 	// {250000 25 10000 9412 10588 true}
 }
 
-// TestWeighted: merging lanes gives the mean of all that they add, in any cut, and never more noise than one lane has.
-func TestWeighted(t *testing.T) {
+// TestCombine: merging lanes gives the mean of all that they add, in any cut, and never more noise than one lane has.
+func TestCombine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 9).Draw(rt, "lanes")
 		var all []lanes.Lane
@@ -48,7 +49,7 @@ func TestWeighted(t *testing.T) {
 			sum, count = sum+float64(l.Reports)*l.Mean[0], count+float64(l.Reports)
 			all = append(all, l)
 		}
-		m, err := lanes.Weighted{}.Merge(all)
+		m, err := lanes.Combine(all, robust.Mean)
 		if err != nil || m.Reports != int(count) || math.Abs(m.Mean[0]-sum/count) > 1e-9 || m.NoiseStdDev > 1+1e-12 {
 			rt.Fatalf("%+v, %v", m, err)
 		}
@@ -69,7 +70,7 @@ func TestCheck(t *testing.T) {
 		"length": func(l []lanes.Lane) []lanes.Lane { l[1].Mean = nil; return l },
 	} {
 		bad := change(slices.Clone(good))
-		if _, err := (lanes.Weighted{}).Merge(bad); !errors.Is(err, lanes.ErrLanes) {
+		if _, err := lanes.Combine(bad, robust.Mean); !errors.Is(err, lanes.ErrLanes) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -169,16 +170,16 @@ func TestLoad(t *testing.T) {
 		if err != nil || len(e.Lanes) != 2 || len(e.Open) > 0 {
 			t.Fatalf("%+v, %v", e, err)
 		}
-		m, file, err := lanes.Merge(w.Plan, w.TaskID, epoch+1, e.Lanes, lanes.Weighted{})
+		m, file, err := lanes.Merge(w.Plan, w.TaskID, epoch+1, e.Lanes, "mean")
 		if err != nil || m.Reports != 40 {
 			t.Fatal(m.Reports, err)
 		}
-		_, again, err := lanes.Merge(w.Plan, w.TaskID, epoch+1, e.Lanes, lanes.Weighted{})
+		_, again, err := lanes.Merge(w.Plan, w.TaskID, epoch+1, e.Lanes, "mean")
 		if err != nil || string(again) != string(file) {
 			t.Error("other bytes", err)
 		}
 		a, err := arrowipc.OpenAggregate(file, sha(file))
-		if err != nil || a.Meta[arrowipc.MetaLanes] != "2" || a.Meta[arrowipc.MetaMerger] != "weighted" {
+		if err != nil || a.Meta[arrowipc.MetaLanes] != "2" || a.Meta[arrowipc.MetaMerger] != "mean" {
 			t.Errorf("%v, %v", a, err)
 		}
 		w.near(t, m)
