@@ -24,6 +24,7 @@ type paceFlags struct {
 	force                  bool
 	reports, rounds, seeds int
 	days, epsilon, minutes float64
+	momentum               float64
 	seed                   uint64
 }
 
@@ -37,11 +38,12 @@ opened rounds, so all have spent the same epsilon. It prints accuracy against ho
 and bytes. Vehicles start from released models, rounded and sent as deltas. Clipping
 and noise are imitated in floating point: it protects nobody.`,
 		"  veilsum fleet pace --seeds 3 --page pace.html", cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.fleetPace(ctx, f) })
-	c.Flags().StringVar(&f.data, "data", "digits", "digits or inertial")
+	c.Flags().StringVar(&f.data, "data", "digits", "digits, inertial or network")
 	c.Flags().IntVar(&f.reports, "reports", 100, "K, reports that a round closes with; four fifths of it open")
 	c.Flags().IntVar(&f.rounds, "rounds", 30, "opened rounds, for which the noise is sized")
 	c.Flags().Float64Var(&f.epsilon, "epsilon", 7.5, "budget of all rounds together at delta 1e-5")
 	c.Flags().Float64Var(&f.days, "days", 20, "days in which rounds open")
+	c.Flags().Float64Var(&f.momentum, "momentum", -1, "of the server, 0 to below 1; default that of the data's training, tuned for synchronous rounds")
 	c.Flags().Float64Var(&f.minutes, "train-minutes", 1, "median time that a vehicle trains")
 	c.Flags().IntVar(&f.seeds, "seeds", 1, "repeat with so many seeds and show the means")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "the first seed")
@@ -95,6 +97,9 @@ func (f *paceFlags) fleet(data *demoData) (*fleetsim.Fleet, error) {
 		return nil, err
 	}
 	c.Rounds, c.Epsilon, c.VanishShare, c.MaxDishonest = f.rounds, f.epsilon, 0, f.reports*2/25
+	if f.momentum >= 0 {
+		c.Momentum = f.momentum
+	}
 	c.MinBatchShare = (math.Floor(float64(f.reports)*4/5) + 0.5) / float64(probe.Vehicles())
 	return fleetsim.New(c, data.rows)
 }

@@ -48,7 +48,7 @@ type Point struct {
 	At        time.Duration `json:"at"`    // since the start, when the model came out
 	Accuracy  float64       `json:"accuracy"`
 	Reports   int           `json:"reports"`   // in the round's list
-	Staleness float64       `json:"staleness"` // mean, in versions behind the round's own
+	Staleness float64       `json:"staleness"` // mean, in versions that came out from a vehicle's start to the round's close
 	Up        float64       `json:"bytes_up"`
 	Down      float64       `json:"bytes_down"`       // models, by deltas where there is one
 	Whole     float64       `json:"bytes_down_whole"` // the same without deltas
@@ -169,7 +169,7 @@ func (t *training) open(list []planet.Attempt, announced int, p *Point) error {
 			return err
 		}
 		w := d.StalenessWeight(uint64(a.Model)) // a vehicle may have got a newer version than the round announced: not stale
-		p.Staleness += float64(max(0, announced-a.Model)) / float64(len(list))
+		p.Staleness += float64(a.Staleness) / float64(len(list))
 		clipped := w * min(1, config.ClippingNorm/max(w*norm(u), 1e-30))
 		for i, v := range u {
 			sum[i] += clipped * float64(v)
