@@ -12,6 +12,9 @@ import (
 // maxBytes is the most that the stripped program may take: every byte goes over a satellite link with every update.
 const maxBytes = 8_000_000
 
+// releaseTags are those of .ci/release/build; the scripts pass with them, too: go test -tags nolibrarynoise,nethttpomithttp2 .
+const releaseTags = "nolibrarynoise,nethttpomithttp2"
+
 // TestSmall builds the program as a release does, for both machines, and looks at what is in it.
 func TestSmall(t *testing.T) {
 	if testing.Short() {
@@ -19,7 +22,7 @@ func TestSmall(t *testing.T) {
 	}
 	for _, arch := range []string{"amd64", "arm64"} {
 		path := filepath.Join(t.TempDir(), program)
-		build(t, path, ".", []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + arch}, "-trimpath", "-tags=nolibrarynoise", "-ldflags=-s -w")
+		build(t, path, ".", []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + arch}, "-trimpath", "-tags="+releaseTags, "-ldflags=-s -w")
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
