@@ -29,6 +29,8 @@ type watchFlags struct {
 	poll   time.Duration
 	expire time.Duration
 	policy string
+	inner  string // address of the metrics
+	public bool
 	ahead  int
 	once   bool
 }
@@ -47,7 +49,8 @@ record on another disk than the state, and neither in a backup. "committee statu
 --policy names a YAML file that may only refuse: min_batch_size, max_epsilon_per_round, tasks (a list),
 max_rounds_per_day, pause_file (nothing is signed while it exists). --once makes one pass, for cron.
 After "task renew" give --task twice, with the old TaskID and the new one.
-SIGUSR1 prints what was done so far; SIGINT and SIGTERM end it with status 0, at any moment.`,
+--metrics gives Prometheus' /metrics and /healthz in the clear, on this machine only unless --metrics-public;
+OPERATING.md names them. SIGUSR1 prints what was done so far; SIGINT and SIGTERM end it with status 0, at any moment.`,
 		`  veilsum committee serve --state d0 --record /mnt/other/d0 --store file:./store --task $TASK --owner owner.pub --ahead 20
   veilsum committee serve --state d0 --key d0.pem --passphrase-file pass.txt --policy policy.yaml --once`,
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return a.committeeServe(ctx, f) })
@@ -62,6 +65,9 @@ SIGUSR1 prints what was done so far; SIGINT and SIGTERM end it with status 0, at
 	c.Flags().StringVar(&f.policy, "policy", "", "YAML file with what this decryptor refuses")
 	c.Flags().IntVar(&f.ahead, "ahead", 10, "epochs to keep supplied with round keys; 0 makes none")
 	c.Flags().BoolVar(&f.once, "once", false, "look once, then end")
+	c.Flags().StringVar(&f.inner, "metrics", "", "PORT or HOST:PORT for /metrics in the clear, 9101 for example; empty: none")
+	c.Flags().BoolVar(&f.public, "metrics-public", false, "let --metrics listen on an address that other machines reach")
+	c.MarkFlagsMutuallyExclusive("metrics", "once")
 	return c
 }
 
@@ -84,6 +90,8 @@ func (a *app) committeeServe(ctx context.Context, f *watchFlags) error {
 	if err != nil {
 		return err
 	}
+	metrics := newCommitteeMetrics(c)
+	c.Observe = metrics.observe
 	w, err := watch.New(c)
 	if err != nil {
 		return usage("%w", err)
@@ -96,8 +104,32 @@ func (a *app) committeeServe(ctx context.Context, f *watchFlags) error {
 		a.served(w)
 		return err
 	}
+	stop, err := a.committeeListen(f, metrics)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	a.out.Info("serving decryptor %s, every %s", schema.NewPublicKey(key), f.poll)
-	return w.Run(ctx, f.poll, func() { a.served(w) })
+	return w.Run(ctx, f.poll, func() {
+		a.served(w)
+		if f.inner != "" {
+			metrics.pass(ctx, w.Stats())
+		}
+	})
+}
+
+// committeeListen serves the metrics, if they are wanted. A listener that fails later stops no decryptor.
+func (a *app) committeeListen(f *watchFlags, m *committeeMetrics) (stop func(), err error) {
+	if f.inner == "" {
+		return func() {}, nil
+	}
+	l, err := loopbackListen("--metrics", f.inner, f.public, "--metrics-public")
+	if err != nil {
+		return nil, err
+	}
+	s := innerServer(l, metricsMux(m.registry), make(chan error, 1))
+	a.out.Info("metrics on http://%s/metrics", s.Addr)
+	return func() { s.Close() }, nil
 }
 
 // served keeps the line that SIGUSR1 asks for.

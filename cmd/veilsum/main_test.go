@@ -73,6 +73,7 @@ func runScripts(t *testing.T, dir string, storeOf func(script string) string) {
 			"freeport": cmdFreePort,
 			"await":    cmdAwait,
 			"until":    cmdUntil,
+			"scrape":   cmdScrape,
 		},
 	})
 }

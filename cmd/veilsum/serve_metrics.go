@@ -4,11 +4,8 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/veilsum/veilsum/pipeline/gateway"
 )
@@ -24,7 +21,7 @@ type serveMetrics struct {
 
 func newServeMetrics() *serveMetrics {
 	m := &serveMetrics{
-		registry: prometheus.NewRegistry(),
+		registry: newRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "veilsum_gateway_requests_total", Help: "Requests by route, status and code of a refusal.",
 		}, []string{"route", "status", "code"}),
@@ -37,8 +34,7 @@ func newServeMetrics() *serveMetrics {
 		}, []string{"route"}),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "veilsum_gateway_connections", Help: "Open connections of vehicles."}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.bytes, m.connections,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.requests, m.seconds, m.bytes, m.connections)
 	return m
 }
 
@@ -79,9 +75,7 @@ func (m *serveMetrics) serve(address string, g *gateway.Gateway, failed chan<- e
 	if err != nil {
 		return nil, withHint(err, "choose another --metrics")
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux := metricsMux(m.registry)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := g.Ready(r.Context()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -89,7 +83,5 @@ func (m *serveMetrics) serve(address string, g *gateway.Gateway, failed chan<- e
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	s := &http.Server{Addr: l.Addr().String(), Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	go func() { failed <- s.Serve(l) }()
-	return s, nil
+	return innerServer(l, mux, failed), nil
 }

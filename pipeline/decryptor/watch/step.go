@@ -46,7 +46,7 @@ func (w *Watcher) advance(ctx context.Context, t *task, k decryptor.Status) erro
 			delete(t.rounds, k.Name)
 			return nil
 		default:
-			if err := w.act(ctx, t, r, v, do); err != nil {
+			if err := w.observed(ctx, t, r, v, do); err != nil {
 				return err
 			}
 		}
@@ -83,7 +83,7 @@ func (w *Watcher) look(ctx context.Context, t *task, k decryptor.Status, r *roun
 		if err != nil {
 			return v, err
 		}
-		r.Round = x
+		r.Round, r.since = x, w.Now()
 	}
 	v.Open = true
 	return v, w.lookInside(ctx, r, &v)
@@ -170,6 +170,7 @@ func (w *Watcher) check(ctx context.Context, r *round, v View, log func(string, 
 			return err
 		}
 		w.stats.Checks++
+		r.refused = reasons(c.Refused)
 		log("checked", "candidates", id, "accepted", c.Accepted, "refused", len(c.Refused))
 	}
 	for _, id := range v.Unchecked {

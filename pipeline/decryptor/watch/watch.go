@@ -37,6 +37,7 @@ type Config struct {
 	Ahead     int           // epochs of each task that are kept supplied with round keys, 0 to 10,000
 	Life      time.Duration // of new round keys; required if Ahead is above 0
 	Log       *slog.Logger  // what was done, and trouble; default slog.Default()
+	Observe   func(Step)    // called after each action, for metrics and traces; may be nil
 	Now       func() time.Time
 }
 
@@ -57,6 +58,8 @@ type Stats struct {
 	Passes, Keys, Checks, Votes, Answers, Erased int
 	Open                                         int // rounds that go on, at the last pass
 	Troubled                                     int // rounds and tasks with trouble, at the last pass
+	Paused                                       bool
+	Oldest                                       time.Time // when this process first saw the oldest of the open rounds; zero if there is none
 }
 
 // task is what this process knows of one task.
@@ -74,6 +77,8 @@ type task struct {
 // round is what this process knows of one round.
 type round struct {
 	*pipeline.Round
+	since                time.Time              // when this process first saw it open
+	refused              map[string]int         // by the last check
 	dealt                map[schema.Digest]bool // candidate lists
 	voteSent, answerSent bool
 }
@@ -147,7 +152,7 @@ func jitter(d time.Duration) time.Duration {
 // erased first, whatever the store does. It returns all errors joined, each of which was logged when it was new.
 func (w *Watcher) Pass(ctx context.Context) error {
 	w.stats.Passes++
-	w.stats.Open, w.stats.Troubled = 0, 0
+	w.stats.Open, w.stats.Troubled, w.stats.Oldest = 0, 0, time.Time{}
 	n, err := w.Decryptor.Erase()
 	all := []error{w.note("erase", err)}
 	if n > 0 {
@@ -167,8 +172,11 @@ func (w *Watcher) Pass(ctx context.Context) error {
 		}
 		all = append(all, err)
 		for _, r := range t.rounds {
-			if r.Round != nil {
-				w.stats.Open++
+			if r.Round == nil {
+				continue
+			}
+			if w.stats.Open++; w.stats.Oldest.IsZero() || r.since.Before(w.stats.Oldest) {
+				w.stats.Oldest = r.since
 			}
 		}
 	}
@@ -180,7 +188,7 @@ func (w *Watcher) pausing() bool {
 	if paused != w.paused {
 		w.Log.Warn(map[bool]string{true: "paused", false: "resumed"}[paused])
 	}
-	w.paused = paused
+	w.paused, w.stats.Paused = paused, paused
 	return paused
 }
 

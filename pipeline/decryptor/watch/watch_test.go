@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,10 +136,19 @@ func committed(f *pipelinetest.Fleet, r *pipeline.Round) {
 func TestServe(t *testing.T) {
 	f := pipelinetest.New(t, 5, pipelinetest.Task(100))
 	all := committee(t, f, nil)
+	steps := map[watch.Action]int{}
+	all[0].Observe = func(s watch.Step) {
+		if s.Err == nil && s.Round.Task == f.TaskID && s.Duration >= 0 && !s.Start.IsZero() {
+			steps[s.Action]++
+		}
+	}
 	pass(t, all...)
 	for epoch := uint64(1); epoch <= 2; epoch++ {
 		r := open(f, epoch)
 		pass(t, all...)
+		if got := all[0].Stats(); got.Open != 1 || got.Oldest.IsZero() {
+			t.Errorf("%+v", got)
+		}
 		list := closeRound(f, r)
 		pass(t, all...)
 		propose(f, r, list)
@@ -151,6 +161,9 @@ func TestServe(t *testing.T) {
 	got.Passes = 0
 	if want := (watch.Stats{Keys: 4, Checks: 2, Votes: 2, Answers: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+	if want := map[watch.Action]int{watch.Accept: 2, watch.Check: 2, watch.Vote: 2, watch.Answer: 2}; !maps.Equal(steps, want) {
+		t.Errorf("observed %v, want %v", steps, want)
 	}
 	if log := all[0].log.String(); strings.Contains(log, "trouble") || strings.Count(log, "msg=voted") != 2 {
 		t.Error(log)
