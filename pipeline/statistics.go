@@ -213,6 +213,9 @@ func LoadRelease(ctx context.Context, s storage.Store, p *Plan, task schema.Task
 		if err != nil {
 			return nil, err
 		}
+		if len(mean) != len(out.Release.Mean) { // the collector signed its hash, nobody its shape
+			return nil, fmt.Errorf("%w: the aggregate of round %s has %d values, the task %d", ErrUntrusted, r.Name, len(mean), len(out.Release.Mean))
+		}
 		out.Rounds, out.Receipt = append(out.Rounds, r), append(out.Receipt, receipt)
 		out.Release.Reports += receipt.Reports
 		n := float64(receipt.Reports)

@@ -103,6 +103,13 @@ func TestStatisticsRound(t *testing.T) {
 	if err != nil || rel.Release.Reports != n || math.Abs(rel.Release.Noise-sigma) > 1e-12 || math.Abs(rel.Release.Mean[0]-mean[0]) > 1e-12 {
 		t.Errorf("%+v %v", rel, err)
 	}
+	for _, other := range [][]float64{nil, mean[1:], append(mean[:len(mean):len(mean)], 0)} { // as a lying collector may publish
+		if _, err := pipeline.LoadRelease(context.Background(), f.Store, f.Plan, f.TaskID, 1, func(*pipeline.Round, schema.Receipt) ([]float64, float64, error) {
+			return other, sigma, nil
+		}); !errors.Is(err, pipeline.ErrUntrusted) {
+			t.Errorf("an aggregate of %d values: %v", len(other), err)
+		}
+	}
 	if _, err := pipeline.LoadRelease(context.Background(), f.Store, f.Plan, f.TaskID, 2, nil); err == nil {
 		t.Error("an epoch that nobody opened was released")
 	}

@@ -12,7 +12,7 @@ import (
 // every other text, or by Edges, with one cell below the first edge and one from the last.
 type Axis struct {
 	Field string
-	// Keys are distinct texts, 1 to 4096; numbers and truth values are compared by their shortest spelling.
+	// Keys are distinct texts, 1 to 4096; numbers and truth values are compared by how JSON spells them: 1500000, 0.25.
 	Keys []string
 	// Edges rise, 1 to 4096; a cell holds its lower edge. Exactly one of Keys and Edges is given.
 	Edges []float64
@@ -105,7 +105,18 @@ func text(field string, v any) (string, error) {
 	case bool:
 		return strconv.FormatBool(v), nil
 	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64), nil
+		return spelled(v), nil
 	}
 	return "", fmt.Errorf("%w: %.40q is no text, number or truth value", ErrValue, field)
+}
+
+// spelled is a number as JSON and people write it: the shortest digits, with an exponent only for the very large and the very small.
+func spelled(x float64) string {
+	switch size := math.Abs(x); {
+	case x == 0:
+		return "0" // of either sign
+	case size >= 1e-6 && size < 1e21:
+		return strconv.FormatFloat(x, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(x, 'g', -1, 64)
 }

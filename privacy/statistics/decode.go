@@ -116,9 +116,12 @@ func (d *decoder) counted(value, stdErr float64) Estimate {
 	return d.hide(measured("count", value, stdErr), value, stdErr)
 }
 
-// hide suppresses e if the count it rests on may be below MinCount.
+// least is the count from which a cell surely has MinCount vehicles: under [Total] one vehicle counts up to MaxRecords times.
+func (d *decoder) least() float64 { return float64(d.MinCount) * d.copies() }
+
+// hide suppresses e if the count it rests on may be that of fewer vehicles than MinCount.
 func (d *decoder) hide(e Estimate, count, stdErr float64) Estimate {
-	if d.MinCount > 0 && !(count-z95*stdErr >= float64(d.MinCount)) {
+	if d.MinCount > 0 && !(count-z95*stdErr >= d.least()) {
 		nan := math.NaN()
 		e.Value, e.StdErr, e.Low, e.High, e.Suppressed = nan, nan, nan, nan, true
 	}
@@ -129,10 +132,11 @@ func (d *decoder) hide(e Estimate, count, stdErr float64) Estimate {
 func (d *decoder) cell(c int) Estimate {
 	switch d.Kind {
 	case Sum:
-		if d.centered() {
-			return measured("sum", d.half()*d.block[c]+d.middle()*float64(d.Reports), d.half()*d.noise)
+		if d.centered() { // every vehicle is in it
+			return d.hide(measured("sum", d.half()*d.block[c]+d.middle()*float64(d.Reports), d.half()*d.noise), float64(d.Reports), 0)
 		}
-		return measured("sum", d.magnitude()*d.block[c], d.magnitude()*d.noise)
+		// There is no count beside it, but nobody moves it by more than the magnitude.
+		return d.hide(measured("sum", d.magnitude()*d.block[c], d.magnitude()*d.noise), math.Abs(d.block[c]), d.noise)
 	case Mean:
 		return d.mean(c)
 	case Variance:
@@ -221,9 +225,12 @@ func (d *decoder) prefixes() []Estimate {
 func (d *decoder) sketch() []Estimate {
 	s, seen := newSketched(d.Query, d.block, d.noise), map[string]bool{}
 	var all []Estimate
-	for _, h := range s.frequent(float64(d.MinCount)) {
-		all = append(all, d.texted(shown(h.code, false), h.value, h.stdErr))
-		seen[h.code] = true
+	for _, h := range s.frequent(d.least()) {
+		// The text itself was found in the vehicles' answers: it is not named if its count is suppressed.
+		if e := d.texted(shown(h.code, false), h.value, h.stdErr); !e.Suppressed {
+			all = append(all, e)
+			seen[h.code] = true
+		}
 	}
 	for _, t := range d.Candidates {
 		c := code(t, d.Alphabet, d.Length)

@@ -158,7 +158,7 @@ func (q *Query) validateKind() error {
 const maxMagnitude = 1e100
 
 func (q *Query) validateRange() error {
-	ok := q.Low < q.High && math.Abs(q.Low) <= maxMagnitude && math.Abs(q.High) <= maxMagnitude
+	ok := q.half() > 0 && math.Abs(q.Low) <= maxMagnitude && math.Abs(q.High) <= maxMagnitude // half of the least numbers is none
 	return q.need(ok, "range", [2]float64{q.Low, q.High}, "low below high, both at most 1e100")
 }
 

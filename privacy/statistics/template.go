@@ -127,7 +127,7 @@ func (s *Set) Next(i int, r Release, least float64, most int) (Query, bool, erro
 		return Query{}, false, err
 	}
 	d := s.decoder(i, r)
-	bar := max(least+z95*d.noise, d.noise*math.Sqrt(2*math.Log(20*float64(len(d.block)))))
+	bar := max(least*d.copies()+z95*d.noise, d.noise*math.Sqrt(2*math.Log(20*float64(len(d.block)))))
 	var open []hitter
 	for k, c := range d.endings() {
 		if !ended(c) && d.block[k] >= bar {
