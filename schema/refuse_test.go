@@ -69,6 +69,8 @@ func TestTaskRanges(t *testing.T) {
 	refuse(t, "task", testTask, []refusal[schema.Task]{
 		{"task.version", func(x *schema.Task) { x.Version = 0 }},
 		{"task.name", func(x *schema.Task) { x.Name = "" }},
+		{"task.max_examples", func(x *schema.Task) { x.MaxExamples = -1 }},
+		{"task.max_examples", func(x *schema.Task) { x.MaxExamples = schema.MaxExamples + 1 }},
 		{"task.name", func(x *schema.Task) { x.Name = long[:129] }},
 		{"task.name", func(x *schema.Task) { x.Name = "a\nb" }},
 		{"task.name", func(x *schema.Task) { x.Name = "a\x1b[2Jb" }},

@@ -15,7 +15,9 @@ type Task struct {
 	Tensors []Tensor `json:"tensors" yaml:"tensors"`
 	Privacy Privacy  `json:"privacy" yaml:"privacy"`
 	// Compression is present if rounds send less than the values themselves.
-	Compression   *Compression  `json:"compression,omitempty" yaml:"compression,omitempty"`
+	Compression *Compression `json:"compression,omitempty" yaml:"compression,omitempty"`
+	// MaxExamples is present if updates count by how many examples they were made from, up to this many: 1 to 2^30. See [Task.ExampleWeight].
+	MaxExamples   int           `json:"max_examples,omitempty" yaml:"max_examples,omitempty"`
 	Batch         Batch         `json:"batch" yaml:"batch"`
 	Participation Participation `json:"participation" yaml:"participation"`
 	Committee     Committee     `json:"committee" yaml:"committee"`
@@ -183,6 +185,10 @@ func (t Task) validateRenewal() error { return t.Renewal.validate(t.Committee) }
 
 func (t Task) validateRest() error {
 	switch {
+	case t.MaxExamples < 0 || t.MaxExamples > MaxExamples:
+		return field("task", "max_examples", t.MaxExamples, "1 to 2^30, or absent")
+	case t.MaxExamples > 0 && t.Statistics != nil:
+		return field("task", "max_examples", t.MaxExamples, "none beside statistics, whose queries have weights of their own")
 	case t.Participation.Max < 0:
 		return field("participation", "max", t.Participation.Max, "0 (no limit) or more")
 	case t.Participation.MinSeparation < 1:
@@ -195,6 +201,19 @@ func (t Task) validateRest() error {
 		return field("task", "collector, authority, owner", "one is absent", "three public keys of 64 hexadecimal digits")
 	}
 	return nil
+}
+
+// MaxExamples bounds [Task.MaxExamples].
+const MaxExamples = 1 << 30
+
+// ExampleWeight returns the factor in (0,1] of an update that was made from so many examples, at least 1: min(examples, MaxExamples) over MaxExamples;
+// 1 if the task does not weigh. It multiplies an update before it is clipped, so the bound of one update is what it was. The cap is public and
+// the same for all: a vehicle with very many examples counts like one at the cap.
+func (t Task) ExampleWeight(examples int) float64 {
+	if t.MaxExamples == 0 {
+		return 1
+	}
+	return float64(min(max(examples, 1), t.MaxExamples)) / float64(t.MaxExamples)
 }
 
 func (t Task) validateTensors() error {

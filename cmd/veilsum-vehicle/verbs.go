@@ -72,6 +72,7 @@ func sealVerb() *verb {
 		return nil
 	})
 	v.flags.StringVar(&x.Values, "values", "", "`FILE` of local records in JSON, for a task of statistics; - is standard input")
+	v.flags.IntVar(&x.Examples, "examples", 0, "how many examples (`N`) the update was made from, in a task with max_examples")
 	v.flags.StringVar(&x.Model, "model", "", "the model `FILE` that the update starts from; empty if the round has none")
 	v.flags.BoolVar(&x.NoUpload, "no-upload", false, "leave the report in the outbox")
 	v.do = func(ctx context.Context, p *vehicle.Program) (int, error) { return p.Seal(ctx, *w, x) }

@@ -115,6 +115,9 @@ func (r *planResult) Text() string {
 	if c := t.Compression; c != nil {
 		line("compression", "%s sends %d numbers of %d; it adds %.4g times the square of the mean's norm to the error", c.Kind, c.Keep, t.Derived.Values, r.ErrorFactor)
 	}
+	if n := t.MaxExamples; n > 0 {
+		line("weights", "each update is scaled by its number of examples over %d, at most 1, before it is clipped", n)
+	}
 	line("noise", "noise multiplier %g; each vehicle adds standard deviation %.4g, counted for %d honest ones", float64(t.Privacy.NoiseMultiplier), float64(t.Derived.LocalStdDev), t.Derived.HonestMin)
 	line("modulus", "Q = %d (%d bits), N = %d; half of it must hold %.4g", t.Ring.Q, r.Bits, t.Ring.N, r.Capacity)
 	line("report", "%d bytes, %.2f bits a value (plain float32: 32)", r.ReportBytes, r.BitsValue)

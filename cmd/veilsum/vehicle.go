@@ -111,6 +111,7 @@ each record. Columns named "p:CLASS" are the probabilities of a prediction.`,
 	c.Flags().StringArrayVar(&x.Parts, "tensor", nil, "NAME=FILE of one tensor, instead of --update; once for each tensor")
 	c.Flags().StringVar(&x.Values, "values", "", "file of local records for a task of statistics: .json, .jsonl, .csv or .arrow; - is JSON on standard input")
 	c.Flags().StringVar(&x.Model, "model", "", "the model file that the update starts from; empty if the round has none")
+	c.Flags().IntVar(&x.Examples, "examples", 0, "how many examples the update was made from, in a task with max_examples")
 	c.Flags().BoolVar(&x.NoUpload, "no-upload", false, "leave the report in the outbox")
 	must(c.MarkFlagRequired("epoch"))
 	return c

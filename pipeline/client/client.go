@@ -36,6 +36,8 @@ var (
 	ErrEpoch = errors.New("client: epoch is not above the last one")
 	// ErrModel: the update starts from a model that the round does not accept.
 	ErrModel = errors.New("client: model is not accepted by the round")
+	// ErrExamples: the task weighs updates by their examples, and the number is missing.
+	ErrExamples = errors.New("client: number of examples")
 	// ErrExpired: the round's keys have expired.
 	ErrExpired = errors.New("client: the round has expired")
 )
@@ -105,6 +107,8 @@ type Update struct {
 	Values []float32 // d values, tensors concatenated in the task's order
 	// ModelHash is H("model"; bytes) of the model the update starts from.
 	ModelHash schema.Digest
+	// Examples is how many examples it was made from, at least 1, in a task that weighs by them (schema.Task.MaxExamples); other tasks pass over it.
+	Examples int
 }
 
 // maxLearned bounds the descriptors that [Client.Learn] reads.
@@ -171,11 +175,14 @@ func (c *Client) SealRound(r *pipeline.Round, u Update) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	weigh(u.Values, r.Descriptor.StalenessWeight(from))
+	if r.Task.MaxExamples > 0 && u.Examples < 1 {
+		return nil, fmt.Errorf("%w: %d; this task weighs updates by them", ErrExamples, u.Examples)
+	}
+	weigh(u.Values, r.Descriptor.StalenessWeight(from)*r.Task.ExampleWeight(u.Examples))
 	return c.seal(r, h, u.Values)
 }
 
-// weigh scales an update that is late. It is clipped afterwards, so that the round's sensitivity is what it was, and the
+// weigh scales an update that is late or made from few examples. It is clipped afterwards, so that the round's sensitivity is what it was, and the
 // report does not tell by how much.
 func weigh(values []float32, by float64) {
 	if by == 1 {

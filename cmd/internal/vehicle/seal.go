@@ -22,6 +22,7 @@ type Sealing struct {
 	Parts    []string // NAME=FILE for each tensor, instead of Update
 	Values   string   // file of local records for a task of statistics, instead of Update; "-" is JSON on standard input
 	Model    string   // file that the update starts from; "" if the round has none
+	Examples int      // that the update was made from; 0 if not given
 	NoUpload bool
 }
 
@@ -49,13 +50,16 @@ func (p *Program) Seal(ctx context.Context, w Where, x Sealing) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	u := client.Update{Values: values, ModelHash: schema.HashModel(model)}
+	u := client.Update{Values: values, ModelHash: schema.HashModel(model), Examples: x.Examples}
 	if err := s.client.Learn(ctx, s.store, r, u.ModelHash); err != nil {
 		return 0, err
 	}
 	sealed, err := s.client.SealRound(r, u)
 	if errors.Is(err, client.ErrEpoch) && s.waiting() {
 		return 0, exit.WithHint(err, "this vehicle's report waits in the outbox: \"%s upload\" sends it", p.Name)
+	}
+	if errors.Is(err, client.ErrExamples) {
+		return 0, exit.WithHint(err, "--examples N says from how many the update was made; up to %d count", s.plan.Task.MaxExamples)
 	}
 	if err != nil {
 		return 0, err

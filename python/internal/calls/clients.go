@@ -158,8 +158,9 @@ type sealRequest struct {
 	Epoch     uint64   `json:"epoch"`
 	DTypes    []string `json:"dtypes"` // of the buffers: one for each tensor, or one for all values
 	ModelHash string   `json:"model_hash"`
-	Model     bool     `json:"model"` // the last buffer is the model
-	Carry     bool     `json:"carry"` // answer with the report's bytes
+	Model     bool     `json:"model"`    // the last buffer is the model
+	Examples  int      `json:"examples"` // that the update was made from
+	Carry     bool     `json:"carry"`    // answer with the report's bytes
 }
 
 type sealed struct {
@@ -279,7 +280,7 @@ func (f *filler) Write(b []byte) (int, error) {
 // update copies the lent buffers: sealing works in place.
 func (c *call) update(t *task, q sealRequest) (client.Update, error) {
 	bodies := c.bodies
-	u := client.Update{ModelHash: schema.HashModel(nil)}
+	u := client.Update{ModelHash: schema.HashModel(nil), Examples: q.Examples}
 	switch {
 	case q.Model && q.ModelHash != "":
 		return u, mistake("give the model or its hash, not both")

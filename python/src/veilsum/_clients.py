@@ -86,6 +86,7 @@ class Client(_abi.Handle):
         epoch: int | None = None,
         model: Any = None,
         model_hash: str | None = None,
+        examples: int = 0,
     ) -> Sealed:
         """Seals this epoch's report.
 
@@ -99,7 +100,9 @@ class Client(_abi.Handle):
         read, never changed. float64 is rounded to float32.
 
         ``model`` is the model that the update starts from, as the bytes that the round was opened with, ``model_hash``
-        its hash (:attr:`Round.model_hash`); neither means a round without a model.
+        its hash (:attr:`Round.model_hash`); neither means a round without a model. ``examples`` is how many examples it was
+        made from, needed only in a task with ``max_examples``, which scales it by min(examples, max_examples) / max_examples
+        before it is clipped.
 
         Sealing again for the same round gives the same report: ``fresh`` is False. Raises :class:`VerificationFailed`
         for a bundle that somebody changed, :class:`BelowFloor`, :class:`EpochUsed`, :class:`WrongModel`,
@@ -109,12 +112,12 @@ class Client(_abi.Handle):
             if isinstance(source, Task):
                 if epoch is None:
                     raise TypeError("seal from a store needs the epoch")
-                return self._seal(source, epoch, values, model, model_hash, carry=False)
+                return self._seal(source, epoch, values, model, model_hash, examples, carry=False)
             if not isinstance(source, Bundle):
                 source = stack.enter_context(Bundle(source, self._owner, self.task_id))
-            return self._seal(source, source.epoch, values, model, model_hash, carry=True)
+            return self._seal(source, source.epoch, values, model, model_hash, examples, carry=True)
 
-    def _seal(self, task: Any, epoch: int, values: Any, model: Any, model_hash: str | None, carry: bool) -> Sealed:
+    def _seal(self, task: Any, epoch: int, values: Any, model: Any, model_hash: str | None, examples: int, carry: bool) -> Sealed:
         if self.task_id is not None and task.task_id != self.task_id:
             from .errors import VerificationFailed
 
@@ -134,6 +137,7 @@ class Client(_abi.Handle):
             "dtypes": dtypes,
             "model": model is not None,
             "model_hash": model_hash or "",
+            "examples": examples,
             "carry": carry,
         }
         answer, body = _abi.call_with_body("client.seal", request, *buffers)
