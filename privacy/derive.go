@@ -64,7 +64,7 @@ func (p Params) Values() int { return p.literal.Values }
 // Sent is k, the numbers that are sent of an update: Values without compression.
 func (p Params) Sent() int { return p.sent }
 
-// Compression is the map that rounds draw anew, nil if there is none.
+// Compression is a copy of the map that rounds draw anew, nil if there is none.
 func (p Params) Compression() *compress.Spec { return withDefaults(p.literal).Compression }
 
 // ClippingNorm is C, the L2 bound on an update, in the update's units.
@@ -168,6 +168,15 @@ func (p Params) window() int { return rotate.Window(p.sent) }
 // bounded vectors, leave 2^-40 outside per value: sqrt(2 ln(2 * 2^40)).
 const tail = 7.54
 
+// declared are the bounds on the mean of what is sent. Kappa and KappaInf are said of the updates: a map can make
+// their mean longer, up to what every report is clipped to, and of its largest number they say nothing.
+func (p *Params) declared() (kappa, kappaInf float64) {
+	if c := p.literal.Compression; c != nil {
+		return math.Min(1, p.literal.Kappa*c.Growth()), 1
+	}
+	return p.literal.Kappa, p.literal.KappaInf
+}
+
 // RequiredHalfModulus is the least Q/2 that holds the sum of MaxBatchSize
 // reports, but for a chance of 2^-40 per value (protocol section 6). The term
 // that needs no rotation counts only where d <= ringDegree/16: else an honest
@@ -178,13 +187,14 @@ func (p Params) RequiredHalfModulus(ringDegree int) float64 {
 	}
 	n := float64(p.literal.MaxBatchSize)
 	variance := float64(n * float64(p.local*p.local))
-	mean := p.literal.Kappa * n * float64(p.bound) / math.Sqrt(float64(p.window()))
+	kappa, kappaInf := p.declared()
+	mean := kappa * n * float64(p.bound) / math.Sqrt(float64(p.window()))
 	gauss, extra := p.extra.capacity(n)
 	variance += gauss // conversions of products keep machines from fusing them
 	rotated := float64(tail*math.Sqrt(float64(mean*mean)+variance)) + extra
 	if p.sent > ringDegree/16 {
 		return math.Max(rotated, p.indicatorCapacity(n))
 	}
-	plain := float64(p.literal.KappaInf*n*float64(p.maxInf)) + float64(tail*math.Sqrt(variance)) + extra
+	plain := float64(kappaInf*n*float64(p.maxInf)) + float64(tail*math.Sqrt(variance)) + extra
 	return math.Max(math.Min(rotated, plain), p.indicatorCapacity(n))
 }

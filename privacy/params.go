@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/veilsum/veilsum/privacy/accountant"
 	"github.com/veilsum/veilsum/privacy/compress"
@@ -102,6 +103,7 @@ type Literal struct {
 	MaxDishonest int `json:"max_dishonest,omitempty"`
 	// Kappa and KappaInf in (0, 1] are declared bounds on the batch's mean,
 	// over D and over MaxInf; default 1. A breach costs accuracy, not privacy.
+	// With Compression, Kappa is of the updates before the map, and KappaInf is not used.
 	Kappa    float64 `json:"kappa,omitempty"`
 	KappaInf float64 `json:"kappa_inf,omitempty"`
 	// MaxInf is M_inf, the bound on one encoded integer; 1 to D, 0 means D.
@@ -169,6 +171,10 @@ func withDefaults(l Literal) Literal {
 		c := *l.Compression
 		if c.Values == 0 {
 			c.Values = l.Values
+		}
+		c.Shapes = slices.Clone(c.Shapes)
+		for i := range c.Shapes {
+			c.Shapes[i] = slices.Clone(c.Shapes[i])
 		}
 		l.Compression = &c
 	}

@@ -136,6 +136,33 @@ func (s Spec) ErrorFactor() float64 {
 	return d/float64(s.Keep) - 1
 }
 
+// Growth is how many times longer than x, but for a chance of 2^-40 over the maps, A x is at most. Behind a rotation
+// the kept values are taken for independent normal ones; a vector that lies in few values can grow as much as the map scales.
+func (s Spec) Growth() float64 {
+	if s.Validate() != nil {
+		return math.NaN()
+	}
+	rotated := func(length, keep int) float64 {
+		return math.Min(math.Sqrt(float64(length)/float64(keep)), 1+tail/math.Sqrt(float64(keep)))
+	}
+	switch s.Kind {
+	case SRHT:
+		return rotated(s.Values, s.Keep)
+	case RandomK:
+		return math.Sqrt(float64(s.Values) / float64(s.Keep))
+	case CountSketch: // all values in one place, with the same sign
+		return math.Sqrt(float64(s.Values))
+	}
+	most := 1.0
+	for _, f := range s.folds() {
+		most = math.Max(most, rotated(f.length, f.keep))
+	}
+	return most
+}
+
+// tail is how many standard deviations leave 2^-40 outside.
+const tail = 7.54
+
 // KeepFor is the least k with which the error of a [RandomK] or [SRHT] map of a mean of
 // norm meanNorm grows the noise's, stdDev in each of d values, by at most the factor
 // 1 + tolerance in root mean square; from d/k - 1 <= ((1+tolerance)^2 - 1) d stdDev^2/meanNorm^2.
