@@ -87,6 +87,10 @@ func ListManifests(ctx context.Context, s storage.Store, r *Round) ([]schema.Man
 const maxProposals = 1024
 
 func listDigests(ctx context.Context, s storage.Store, prefix string) ([]schema.Digest, error) {
+	return listAtMost(ctx, s, prefix, maxProposals)
+}
+
+func listAtMost(ctx context.Context, s storage.Store, prefix string, most int) ([]schema.Digest, error) {
 	var ids []schema.Digest
 	for info, err := range s.List(ctx, prefix, "") {
 		if err != nil {
@@ -95,8 +99,8 @@ func listDigests(ctx context.Context, s storage.Store, prefix string) ([]schema.
 		if id, err := schema.ParseDigest(strings.TrimSuffix(info.Key[len(prefix):], ".json")); err == nil {
 			ids = append(ids, id)
 		}
-		if len(ids) > maxProposals {
-			return nil, untrusted(prefix, fmt.Errorf("more than %d objects", maxProposals))
+		if len(ids) > most {
+			return nil, untrusted(prefix, fmt.Errorf("more than %d objects", most))
 		}
 	}
 	return ids, nil

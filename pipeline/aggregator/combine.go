@@ -23,7 +23,7 @@ type Part struct {
 // Unused is a part that could not be used, and why.
 type Unused struct {
 	Name string
-	Err  error // a *pipeline.Refused of the report that could not be subtracted
+	Err  error // from Combine a *pipeline.Refused of the report that could not be subtracted
 }
 
 // Combine returns the sum over those of the wanted reports, sorted and distinct, that can be added, and the rest as

@@ -36,38 +36,38 @@ func (r *roundAudit) regions() error {
 		if err != nil {
 			return blame(pipeline.RegionSumsPrefix(r.Name, reg.Name), "the region's sums", err)
 		}
-		if err := r.planted(reg, sums); err != nil {
+		if err := r.planted(reg, sums.All); err != nil {
 			return err
 		}
-		for i, s := range sums {
+		for i, s := range sums.All {
 			r.count("regional sum")
-			r.partials[s.Body.Partial] = true
+			r.partials[s.Partial] = true
 			if i > 0 {
-				r.note(pipeline.RegionSumKey(r.Name, reg.Name, pipeline.RegionSumName(s)), "region %s signed a second sum in this round", reg.Name)
+				r.note(pipeline.RegionSumKey(r.Name, reg.Name, s.Name), "region %s signed a second sum in this round", reg.Name)
 				continue
 			}
-			key := pipeline.PartialKey(r.Name, s.Body.Partial)
-			p, err := aggregator.Load(r.ctx, r.store, r.Round, s.Body.Partial)
+			key := pipeline.PartialKey(r.Name, s.Partial)
+			p, err := aggregator.Load(r.ctx, r.store, r.Round, s.Partial)
 			if err != nil {
 				if err := r.unnamed(blame(key, "the sum that region "+reg.Name+" signed", err)); err != nil {
 					return err
 				}
 				continue
 			}
-			out.Signed, out.Partial, out.list = s.Body.Reports, s.Body.Partial, p.Reports
+			out.Signed, out.Partial, out.list = s.Reports, s.Partial, p.Reports
 		}
 	}
 	return nil
 }
 
 // planted finds objects among the region's sums that it did not sign.
-func (r *roundAudit) planted(reg schema.Region, sums []schema.Signed[schema.RegionSum]) error {
+func (r *roundAudit) planted(reg schema.Region, sums []pipeline.SignedSum) error {
 	for info, err := range r.store.List(r.ctx, pipeline.RegionSumsPrefix(r.Name, reg.Name), "") {
 		if err != nil {
 			return err
 		}
-		own := slices.ContainsFunc(sums, func(s schema.Signed[schema.RegionSum]) bool {
-			return pipeline.RegionSumKey(r.Name, reg.Name, pipeline.RegionSumName(s)) == info.Key
+		own := slices.ContainsFunc(sums, func(s pipeline.SignedSum) bool {
+			return pipeline.RegionSumKey(r.Name, reg.Name, s.Name) == info.Key
 		})
 		if own {
 			continue

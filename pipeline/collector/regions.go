@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -67,6 +68,10 @@ func (c *Collector) admissible(ctx context.Context, s storage.Store, r *pipeline
 			return nil, nil, nil, err
 		}
 		p.Refused = append(p.Refused, sum.Refused...)
+		if fit := c.fitting(r, all, sum.Reports, p); len(fit) < len(sum.Reports) {
+			reports = fit
+			continue
+		}
 		kept, vehicles, err := p.affordable(ctx, s, r, charges, sum.Reports)
 		// What a region added may be impossible to subtract later: the sum of such a round is over the list exactly.
 		if err != nil || len(all) == 0 || len(kept) == len(sum.Reports) {
@@ -76,15 +81,62 @@ func (c *Collector) admissible(ctx context.Context, s storage.Store, r *pipeline
 	}
 }
 
+// fitting cuts the list of a round with regions to max_batch_size. From the sum of a region whose store cannot be read no
+// report can be subtracted: it is in the list whole or not at all, the largest that fits first. The room that is left is the others',
+// by their ReportIDs.
+func (c *Collector) fitting(r *pipeline.Round, all []region.Standing, reports []schema.ReportID, p *Proposal) []schema.ReportID {
+	most := r.Task.Batch.Max
+	if len(all) == 0 || len(reports) <= most {
+		return reports
+	}
+	var fit []schema.ReportID
+	rest := reports
+	for _, s := range region.In(all, reports) {
+		if c.regions[s.Name] != nil {
+			continue
+		}
+		var mine []schema.ReportID
+		mine, rest = divide(rest, s.Reports)
+		if len(fit)+len(mine) > most {
+			p.unuse(aggregator.Unused{Name: s.Name, Err: fmt.Errorf("%w: its %d reports are more than max_batch_size, %d, leaves room for, and without its store none of them can be subtracted", ErrCrowded, len(mine), most)})
+			continue
+		}
+		fit = append(fit, mine...)
+	}
+	fit = append(fit, rest[:min(len(rest), most-len(fit))]...)
+	slices.SortFunc(fit, schema.CompareReports)
+	return fit
+}
+
+// ErrCrowded: a region's reports are more than the batch has room for.
+var ErrCrowded = errors.New("collector: no room for the region")
+
+// divide returns those of all that are in some, which is sorted, and those that are not.
+func divide(all, some []schema.ReportID) (in, out []schema.ReportID) {
+	for _, id := range all {
+		if _, ok := slices.BinarySearchFunc(some, id, schema.CompareReports); ok {
+			in = append(in, id)
+		} else {
+			out = append(out, id)
+		}
+	}
+	return in, out
+}
+
+// unuse notes once that a region is not used.
+func (p *Proposal) unuse(u aggregator.Unused) {
+	if !slices.ContainsFunc(p.Unused, func(x aggregator.Unused) bool { return x.Name == u.Name }) {
+		p.Unused = append(p.Unused, u)
+	}
+}
+
 func (c *Collector) addable(ctx context.Context, s storage.Store, r *pipeline.Round, all []region.Standing, reports []schema.ReportID, p *Proposal) (*aggregator.Result, error) {
 	if len(all) == 0 {
 		return aggregator.Addable(ctx, s, r, reports, nil)
 	}
 	sum, unused, err := c.root(s).Combine(ctx, r, all, reports, nil)
 	for _, u := range unused {
-		if !slices.ContainsFunc(p.Unused, func(x aggregator.Unused) bool { return x.Name == u.Name }) {
-			p.Unused = append(p.Unused, u)
-		}
+		p.unuse(u)
 	}
 	return sum, err
 }

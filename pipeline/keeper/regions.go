@@ -64,8 +64,8 @@ func regionSums(p *plans, r *pipeline.Round) (map[string]schema.Digest, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range sums {
-			all[pipeline.RegionSumKey(r.Name, reg.Name, pipeline.RegionSumName(s))] = s.Body.Partial
+		for _, s := range sums.All {
+			all[pipeline.RegionSumKey(r.Name, reg.Name, s.Name)] = s.Partial
 		}
 	}
 	return all, nil

@@ -90,13 +90,17 @@ func (x Root) Judge(ctx context.Context, r *pipeline.Round) ([]Standing, error) 
 func (x Root) judge(ctx context.Context, r *pipeline.Round, reg schema.Region) (*Standing, error) {
 	s := &Standing{Region: reg, State: Absent}
 	sums, err := pipeline.LoadRegionSums(ctx, x.Store, r, reg)
-	if err != nil || len(sums) == 0 {
+	if errors.Is(err, pipeline.ErrUntrusted) {
+		s.leaveOut(err) // its place is full of junk: that must not hold up the others
+		return s, nil
+	}
+	if err != nil || len(sums.All) == 0 {
 		return s, err
 	}
-	s.Statement, s.Partial, s.Refused = pipeline.RegionSumName(sums[0]), sums[0].Body.Partial, sums[0].Body.Refused
+	s.Statement, s.Partial, s.Refused = sums.All[0].Name, sums.Best.Body.Partial, sums.Best.Body.Refused
 	p, err := aggregator.Load(ctx, x.Store, r, s.Partial)
 	if err == nil {
-		err = x.holds(ctx, r, sums[0].Body, p)
+		err = x.holds(ctx, r, sums.Best.Body, p)
 	}
 	switch {
 	case err == nil:

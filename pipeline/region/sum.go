@@ -45,17 +45,16 @@ func Sum(ctx context.Context, near, root storage.Store, r *pipeline.Round, name 
 	if err != nil {
 		return nil, err
 	}
-	if len(sums) == 0 {
+	signed := sums.Best
+	if len(sums.All) == 0 {
 		if err := u.inTime(ctx); err != nil {
 			return nil, err
 		}
-		signed, err := u.sign(ctx, key, opt)
-		if err != nil {
+		if signed, err = u.sign(ctx, key, opt); err != nil {
 			return nil, err
 		}
-		sums = append(sums, signed)
 	}
-	return u.send(ctx, sums[0])
+	return u.send(ctx, signed)
 }
 
 // up is the way from a region to the root.
