@@ -47,6 +47,9 @@ func Run(ctx context.Context, t *Tree, runner Runner) (*Ran, error) {
 			return nil, fmt.Errorf("batch: %d of %d steps of level %d were run", len(all), len(steps), i+1)
 		}
 		for j, d := range all {
+			if d == nil || d.Step == nil || d.Step.ID != steps[j].ID {
+				return nil, fmt.Errorf("batch: step %d of level %d was not run, or not told in its place", j, i+1)
+			}
 			ran.Steps++
 			if _, ok := kept[steps[j].ID]; ok {
 				kept[steps[j].ID] = d

@@ -33,7 +33,8 @@ type Pending struct {
 	err    error
 }
 
-// Frozen is closed when no further report counts in any lane; vehicles then need the next round.
+// Frozen is closed when no further report counts in any lane; vehicles then need the next round. In a round that fails
+// before that it stays open: wait for Done, too.
 func (p *Pending) Frozen() <-chan struct{} { return p.frozen }
 
 // Done is closed when Result does not block any more.
@@ -105,7 +106,7 @@ func (c *Coordinator) drive(ctx context.Context, epoch uint64, rounds []*pipelin
 	open := atomic.Int64{}
 	open.Store(int64(len(rounds)))
 	res := &Result{Epoch: epoch, Lanes: make([]Lane, len(rounds))}
-	g, ctx := errgroup.WithContext(ctx)
+	g, running := errgroup.WithContext(ctx)
 	for i, r := range rounds {
 		l := &lane{Coordinator: c, round: r}
 		l.frozen = func() {
@@ -115,14 +116,14 @@ func (c *Coordinator) drive(ctx context.Context, epoch uint64, rounds []*pipelin
 			}
 		}
 		g.Go(func() (err error) {
-			res.Lanes[i], err = l.drive(ctx)
+			res.Lanes[i], err = l.drive(running)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return res, c.merge(context.WithoutCancel(ctx), res)
+	return res, c.merge(ctx, res)
 }
 
 // merge applies the rule to the committed lanes. A void lane (too few reports, or garbage from one vehicle in it) stays out.

@@ -2,8 +2,11 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/veilsum/veilsum/pipeline/robust"
 )
 
 // Trainer is a training loop's model and optimizer.
@@ -21,8 +24,8 @@ type Trainer interface {
 // soon as the list of the newest is frozen, while the committee still works on it, so that vehicles always find a
 // round to seal for (buffered asynchronous training: Nguyen et al. 2022, FedBuff); set Staleness to at least Window.
 //
-// A void round is yielded with [ErrVoid] beside its result, is not applied, and training goes on if the caller does. Any
-// other error ends the sequence. To stop, leave the loop or cancel ctx: what was opened can be finished later
+// A void round is yielded with [ErrVoid] beside its result, and one of which the rule rejects all lanes with [robust.ErrRule]; neither is
+// applied, and training goes on if the caller does. Any other error ends the sequence, even beside a result: the model was not moved by it. To stop, leave the loop or cancel ctx: what was opened can be finished later
 // by calling Train again from the epoch that was not yielded.
 func (c *Coordinator) Train(ctx context.Context, t Trainer, first, last uint64) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
@@ -35,7 +38,7 @@ func (c *Coordinator) Train(ctx context.Context, t Trainer, first, last uint64) 
 			if res == nil && err == nil {
 				return
 			}
-			if !yield(res, err) || res == nil {
+			if !yield(res, err) || res == nil || err != nil && !errors.Is(err, ErrVoid) && !errors.Is(err, robust.ErrRule) {
 				return
 			}
 		}

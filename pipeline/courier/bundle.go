@@ -26,6 +26,9 @@ type object struct {
 
 // encode writes objects by ascending name, so that one epoch has one bundle.
 func encode(objects []object) ([]byte, error) {
+	if len(objects) > maxObjects { // nobody could read it
+		return nil, fmt.Errorf("%w: bundle: %d objects, at most %d: open the rounds with less staleness or fewer lanes", schema.ErrFormat, len(objects), maxObjects)
+	}
 	slices.SortFunc(objects, func(a, b object) int { return strings.Compare(a.key, b.key) })
 	raw := binary.LittleEndian.AppendUint32([]byte(magic), uint32(len(objects)))
 	for _, o := range objects {

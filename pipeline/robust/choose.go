@@ -21,6 +21,9 @@ type Choice struct {
 	size float64 // expected reports of a lane
 }
 
+// maxLanes is what a task may have.
+const maxLanes = 4096
+
 const (
 	shortLane    = 0.01 // chance that a lane stays below Min
 	dishonestTop = 1e-3 // chance that any lane holds more than MaxDishonest
@@ -72,7 +75,7 @@ func (c Choice) Visible(noiseMultiplier float64, d int) float64 {
 // one and where an update of factor clipping norms is [Choice.Visible] with a fifth to spare: it may be opposed to the honest ones.
 func Choose(reports int, malicious, factor, noiseMultiplier float64, d int) (Choice, error) {
 	var best Choice
-	for lanes := 1; lanes <= reports; lanes += 1 + lanes/16 {
+	for lanes := 1; lanes <= min(reports, maxLanes); lanes += 1 + lanes/16 {
 		c, err := Evaluate(reports, malicious, lanes)
 		if err != nil || c.Clean*float64(lanes) < 1 || malicious > 0 && c.Visible(noiseMultiplier, d) > factor/1.2 {
 			continue

@@ -22,7 +22,7 @@ import (
 // ErrRule: a rule's name or parameter is not one of the known, or too few lanes are left for it.
 var ErrRule = errors.New("robust: bad rule")
 
-// ErrLanes: the lanes do not fit together, or hold values that are not finite.
+// ErrLanes: the lanes do not fit together, or hold values that are not finite or beyond 1e140.
 var ErrLanes = errors.New("robust: bad lanes")
 
 // Lane is what one lane's round opened.
@@ -52,7 +52,7 @@ type Rule func(lanes []Lane) (*Merged, error)
 // Parse reads a rule: "mean", "median", "trimmed:SHARE" with a share above 0 and below 1/2, "geometric", or one of them
 // behind "gate+". norm is the clipping norm, for the gate.
 func Parse(text string, norm float64) (Rule, error) {
-	if rest, ok := strings.CutPrefix(text, "gate+"); ok {
+	if rest, ok := strings.CutPrefix(text, "gate+"); ok && !strings.HasPrefix(rest, "gate+") {
 		next, err := Parse(rest, norm)
 		if err != nil {
 			return nil, err
@@ -75,6 +75,9 @@ func Parse(text string, norm float64) (Rule, error) {
 	return nil, fmt.Errorf("%w: %.60q; want mean, median, trimmed:SHARE below 0.5, geometric, or gate+ one of them", ErrRule, text)
 }
 
+// largest is far above any value of an update, and its square times any number of values is still a number: distances never overflow.
+const largest = 1e140
+
 // check refuses lanes that do not fit together.
 func check(lanes []Lane) error {
 	if len(lanes) == 0 {
@@ -84,11 +87,11 @@ func check(lanes []Lane) error {
 		switch {
 		case l.Reports < 1 || len(l.Mean) != len(lanes[0].Mean) || len(l.Mean) == 0:
 			return fmt.Errorf("%w: lane %d has %d reports and %d values", ErrLanes, i, l.Reports, len(l.Mean))
-		case !(l.StdDev >= 0) || math.IsInf(l.StdDev, 0):
+		case !(l.StdDev >= 0 && l.StdDev <= largest):
 			return fmt.Errorf("%w: lane %d has noise of standard deviation %g", ErrLanes, i, l.StdDev)
 		}
 		for j, x := range l.Mean {
-			if math.IsNaN(x) || math.IsInf(x, 0) {
+			if !(math.Abs(x) <= largest) {
 				return fmt.Errorf("%w: value %d of lane %d is %g", ErrLanes, j, i, x)
 			}
 		}
@@ -132,11 +135,14 @@ func weighted(lanes []Lane, weights []float64) []float64 {
 
 // TrimmedMean leaves out, in each coordinate, the share of the lanes with the largest and that with the smallest values, and
 // takes the plain mean of the rest (Yin et al. 2018, section 4): fewer than that share of lying lanes move it by no more than the honest ones spread. A share of 1/2 is the
-// median. Lanes count alike whatever their size, else a lie about the size would weigh.
+// median; other shares than 0 to 1/2 are ErrRule. Lanes count alike whatever their size, else a lie about the size would weigh.
 func TrimmedMean(share float64) Rule {
 	return func(lanes []Lane) (*Merged, error) {
 		if err := check(lanes); err != nil {
 			return nil, err
+		}
+		if !(share >= 0 && share <= 0.5) {
+			return nil, fmt.Errorf("%w: a share of %g to trim, want 0 to 1/2", ErrRule, share)
 		}
 		n := len(lanes)
 		cut := min(int(math.Ceil(share*float64(n))), (n-1)/2)
@@ -209,11 +215,14 @@ const FalseAlarm = 1e-3
 
 // Gate rejects each lane whose mean is longer than [Longest] allows, and gives the rest to next. An honest lane is rejected with
 // a chance of at most [FalseAlarm]. It needs no majority: it judges each lane by what clipping and declared noise
-// allow (the norm bound of Sun et al. 2019, for a lane instead of a client). [ErrRule] if it rejects all.
+// allow (the norm bound of Sun et al. 2019, for a lane instead of a client). [ErrRule] if it rejects all, or if norm is no number above 0.
 func Gate(norm float64, next Rule) Rule {
 	return func(lanes []Lane) (*Merged, error) {
 		if err := check(lanes); err != nil {
 			return nil, err
+		}
+		if !(norm > 0) || math.IsInf(norm, 0) { // NaN would let every lane pass
+			return nil, fmt.Errorf("%w: a gate at norm %g", ErrRule, norm)
 		}
 		var kept []Lane
 		var index []int

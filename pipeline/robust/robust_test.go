@@ -150,7 +150,7 @@ func TestRulesAgreeOnEqualLanes(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	for _, text := range []string{"", "sum", "mean:1", "trimmed", "trimmed:0", "trimmed:0.5", "trimmed:x", "gate", "gate+", "geometric:2"} {
+	for _, text := range []string{"", "sum", "mean:1", "trimmed", "trimmed:0", "trimmed:0.5", "trimmed:x", "gate", "gate+", "gate+gate+mean", "trimmed:-0.2", "trimmed:NaN", "geometric:2"} {
 		if _, err := robust.Parse(text, 1); !errors.Is(err, robust.ErrRule) {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -159,11 +159,20 @@ func TestRefusals(t *testing.T) {
 	for name, bad := range map[string]robust.Lane{
 		"no reports": {Mean: []float64{0}}, "other dimension": {Reports: 1, Mean: []float64{0, 0}},
 		"NaN": {Reports: 1, Mean: []float64{math.NaN()}}, "infinite": {Reports: 1, Mean: []float64{math.Inf(1)}}, "noise": {Reports: 1, Mean: []float64{0}, StdDev: -1},
+		"square beyond float64": {Reports: 1, Mean: []float64{1e200}}, "noise beyond": {Reports: 1, Mean: []float64{0}, StdDev: 1e200},
 	} {
 		for _, rule := range append([]string{"mean"}, robustRules...) {
 			if _, err := parse(t, rule)([]robust.Lane{good, bad}); !errors.Is(err, robust.ErrLanes) {
 				t.Errorf("%s, %s: %v", name, rule, err)
 			}
+		}
+	}
+	for name, rule := range map[string]robust.Rule{
+		"negative share": robust.TrimmedMean(-0.2), "share NaN": robust.TrimmedMean(math.NaN()), "share above 1/2": robust.TrimmedMean(0.6),
+		"norm NaN": robust.Gate(math.NaN(), robust.Mean), "norm 0": robust.Gate(0, robust.Mean), "norm below 0": robust.Gate(-1, robust.Mean), "no norm": robust.Gate(math.Inf(1), robust.Mean),
+	} {
+		if m, err := rule([]robust.Lane{good, good, good, good, good}); !errors.Is(err, robust.ErrRule) {
+			t.Errorf("%s: %v, %v", name, m, err)
 		}
 	}
 	if _, err := robust.Mean(nil); !errors.Is(err, robust.ErrLanes) {

@@ -44,7 +44,7 @@ struct ArrowArray;
 
 // veilsum_arrow describes a body as an Arrow record batch of one row with a column for each tensor, of the extension type
 // arrow.fixed_shape_tensor, without copying its values: the array holds a reference to the body. metadata is in
-// Arrow's own form, or NULL. Returns 0, or -1 if there is no memory.
+// Arrow's own form, or NULL. Returns 0, or -1 if there is no memory or a column makes no sense; whether the columns lie inside the body is the caller's word.
 int32_t veilsum_arrow(void *body, const veilsum_column *columns, int64_t n, const char *metadata, int64_t metadata_size,
 	struct ArrowSchema *schema, struct ArrowArray *array);
 

@@ -141,8 +141,13 @@ static size_t padded(size_t size) { return (size + 7) / 8 * 8; }
 
 int32_t veilsum_arrow(void *body, const veilsum_column *columns, int64_t n, const char *metadata, int64_t metadata_size,
 	struct ArrowSchema *schema, struct ArrowArray *array) {
-	if (!body || n < 1 || n > 1 << 20 || metadata_size < 0) return -1;
+	if (!body || n < 1 || n > 1 << 20 || metadata_size < 0 || metadata_size > 1 << 30) return -1;
 	size_t texts = padded((size_t)metadata_size);
+	for (int64_t i = 0; i < n; i++) {
+		const veilsum_column *c = &columns[i];
+		if (!c->name || c->metadata_size < 0 || c->metadata_size > 1 << 30 || (c->width != 4 && c->width != 8)) return -1;
+		if (c->values < 0 || c->values > INT64_MAX / 32 || c->offset < 0 || c->offset > INT64_MAX / 32) return -1;
+	}
 	for (int64_t i = 0; i < n; i++) texts += padded(strlen(columns[i].name) + 1) + padded((size_t)columns[i].metadata_size);
 	struct block *s = new_block(texts, n), *a = new_block(0, n);
 	if (!s || !a) { // a whole block has all its references still

@@ -23,10 +23,16 @@ var library = calls.New()
 // maxViews bounds the buffers of one call: a request, one for each tensor and a model.
 const maxViews = 1 << 16
 
+// badCall is the status of a call that has no place for its answer.
+const badCall = 2
+
 var errViews = errors.New("the buffers are malformed")
 
 //export veilsum_call
 func veilsum_call(method *C.char, in *C.veilsum_view, n C.int32_t, out *C.veilsum_answer) C.int32_t {
+	if out == nil {
+		return badCall
+	}
 	*out = C.veilsum_answer{}
 	views, err := lent(in, n)
 	if err != nil || method == nil {

@@ -50,6 +50,10 @@ int main(void) {
 	struct ArrowArray a;
 	veilsum_column none;
 	assert(veilsum_arrow(body, &none, 0, NULL, 0, &s, &a) == -1);
+	veilsum_column bad[] = {{"w", "meta", -1, 0, 5, 4}, {"w", NULL, INT64_MAX, 0, 5, 4}, {NULL, NULL, 0, 0, 5, 4},
+		{"w", NULL, 0, -64, 5, 4}, {"w", NULL, 0, 0, -5, 4}, {"w", NULL, 0, INT64_MAX, 5, 8}, {"w", NULL, 0, 0, INT64_MAX, 8}, {"w", NULL, 0, 0, 5, 3}, {"w", NULL, 0, 0, 5, -1}};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert(veilsum_arrow(body, &bad[i], 1, NULL, 0, &s, &a) == -1);
+	assert(veilsum_arrow(body, bad, 1, "m", -1, &s, &a) == -1);
 	pthread_t threads[4];
 	for (int i = 0; i < 4; i++) assert(pthread_create(&threads[i], NULL, export, body) == 0);
 	for (int i = 0; i < 4; i++) assert(pthread_join(threads[i], NULL) == 0);
