@@ -2,6 +2,8 @@ package veilsum_test
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -27,6 +29,41 @@ func TestReadmeCommands(t *testing.T) {
 		if _, err := os.Stat(file); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// TestLinks: what a page of this repository links to is there, and so is the heading that it means.
+func TestLinks(t *testing.T) {
+	links := 0
+	err := filepath.WalkDir(".", func(page string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() && page != "." && (e.Name() == "testdata" || e.Name()[0] == '.') {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(page) != ".md" {
+			return nil
+		}
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			links++
+			file, heading, _ := strings.Cut(m[1], "#")
+			to := filepath.Join(filepath.Dir(page), file)
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s: %v", page, err)
+			} else if heading != "" && !strings.Contains(read(t, to), "# "+strings.ReplaceAll(strings.ToUpper(heading[:1])+heading[1:], "-", " ")+"\n") {
+				t.Errorf("%s: %s has no heading %s", page, to, heading)
+			}
+		}
+		return nil
+	})
+	if err != nil || links < 50 {
+		t.Error(links, "links", err)
 	}
 }
 
