@@ -46,10 +46,12 @@ type Cast struct {
 	Collector ed25519.PrivateKey
 	Task      schema.TaskID
 	Plan      *pipeline.Plan
+	Snapshot  schema.Digest // of all vehicles
 
 	config   Config
 	owner    ed25519.PrivateKey
-	members  []*watch.Watcher
+	members  []*decryptor.Decryptor
+	watchers []*watch.Watcher
 	vehicles []client.Identity
 	dirs     []*state.Dir
 }
@@ -99,11 +101,9 @@ func (c *Cast) set(ctx context.Context) error {
 		return err
 	}
 	for k, key := range members {
-		w, err := c.member(k, key)
-		if err != nil {
+		if err := c.seat(k, key); err != nil {
 			return fmt.Errorf("decryptor %d: %w", k, err)
 		}
-		c.members = append(c.members, w)
 	}
 	return c.Pass(ctx) // round keys
 }
@@ -116,32 +116,35 @@ func (c *Cast) enroll(ctx context.Context, authority ed25519.PrivateKey) error {
 		rand.Read(v.DeviceSecret[:])
 		c.vehicles, list[i] = append(c.vehicles, v), schema.Enrolled{ID: v.ID, Key: schema.NewPublicKey(v.Key)}
 	}
-	_, err := pipeline.PublishSnapshot(ctx, c.config.Store, c.Plan, 1, list, authority)
+	var err error
+	c.Snapshot, err = pipeline.PublishSnapshot(ctx, c.config.Store, c.Plan, 1, list, authority)
 	return err
 }
 
-// member opens decryptor k with its record.
-func (c *Cast) member(k int, key ed25519.PrivateKey) (*watch.Watcher, error) {
+// seat opens decryptor k with its record.
+func (c *Cast) seat(k int, key ed25519.PrivateKey) error {
 	home, err := c.open(fmt.Sprintf("decryptor-%d", k))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	shelf, err := c.open(fmt.Sprintf("record-%d", k))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rec, err := record.Open(shelf, schema.NewPublicKey(key))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d, err := decryptor.New(decryptor.Config{State: home, Key: key, Owner: c.Owner, Record: rec, Now: c.config.Now, KeepLedgers: true})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return watch.New(watch.Config{
+	w, err := watch.New(watch.Config{
 		Decryptor: d, Record: rec, Store: c.config.Store, Owner: c.Owner, Tasks: []schema.TaskID{c.Task},
 		Ahead: c.config.Ahead, Life: life, Now: c.config.Now, Log: slog.New(slog.DiscardHandler),
 	})
+	c.members, c.watchers = append(c.members, d), append(c.watchers, w)
+	return err
 }
 
 // open opens a state directory that does not wait for the disk: nothing of a trial outlives its process.
@@ -155,10 +158,15 @@ func (c *Cast) open(name string) (*state.Dir, error) {
 
 // Pass lets every decryptor look at the store once and do what can be done.
 func (c *Cast) Pass(ctx context.Context) error {
+	return c.Committee(func(k int, _ *decryptor.Decryptor) error { return c.watchers[k].Pass(ctx) })
+}
+
+// Committee does a step in every decryptor at once, k from 0. Do not call it while Serve runs.
+func (c *Cast) Committee(step func(k int, d *decryptor.Decryptor) error) error {
 	var g errgroup.Group
-	for k, m := range c.members {
+	for k, d := range c.members {
 		g.Go(func() error {
-			if err := m.Pass(ctx); err != nil {
+			if err := step(k, d); err != nil {
 				return fmt.Errorf("decryptor %d: %w", k, err)
 			}
 			return nil
@@ -170,7 +178,7 @@ func (c *Cast) Pass(ctx context.Context) error {
 // Serve lets the decryptors look at the store again and again, about every so often, until ctx ends. Do not call Pass meanwhile.
 func (c *Cast) Serve(ctx context.Context, every time.Duration) error {
 	var g errgroup.Group
-	for _, m := range c.members {
+	for _, m := range c.watchers {
 		g.Go(func() error { return m.Run(ctx, every, nil) })
 	}
 	return g.Wait()
@@ -179,9 +187,15 @@ func (c *Cast) Serve(ctx context.Context, every time.Duration) error {
 // Vehicles returns how many vehicles are enrolled.
 func (c *Cast) Vehicles() int { return len(c.vehicles) }
 
+// Identity returns the key, pseudonym and device secret of vehicle i.
+func (c *Cast) Identity(i int) client.Identity { return c.vehicles[i] }
+
+// Home is the state directory of vehicle i; whoever is done with the vehicle may remove it.
+func (c *Cast) Home(i int) string { return filepath.Join(c.config.Dir, fmt.Sprintf("vehicle-%d", i)) }
+
 // Client opens the client of vehicle i, 0 to Vehicles()-1, as after an ignition; call stop when it has done its work.
 func (c *Cast) Client(i int) (v *client.Client, stop func(), err error) {
-	dir, err := state.Open(filepath.Join(c.config.Dir, fmt.Sprintf("vehicle-%d", i)), state.WithoutSync())
+	dir, err := state.Open(c.Home(i), state.WithoutSync())
 	if err != nil {
 		return nil, nil, err
 	}

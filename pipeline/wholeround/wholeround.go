@@ -45,9 +45,9 @@ func (r Round) Play(ctx context.Context, s storage.Store, folder string) (*Playe
 	if err != nil {
 		return nil, err
 	}
-	defer w.close()
+	defer w.Close()
 	if r.Signed != nil {
-		if err := r.Signed(w.name.Task, w.owner); err != nil {
+		if err := r.Signed(w.Task, w.Owner); err != nil {
 			return nil, err
 		}
 	}
@@ -55,5 +55,5 @@ func (r Round) Play(ctx context.Context, s storage.Store, folder string) (*Playe
 	if err != nil {
 		return nil, err
 	}
-	return &Played{Name: w.name, Owner: w.owner, Plan: w.plan, Receipt: got.Receipt, Mean: got.Mean}, nil
+	return &Played{Name: w.name, Owner: w.Owner, Plan: w.Plan, Receipt: got.Receipt, Mean: got.Mean}, nil
 }

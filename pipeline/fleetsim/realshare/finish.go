@@ -67,7 +67,7 @@ func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) err
 	if got.Receipt.Status != schema.StatusCommitted {
 		return fmt.Errorf("realshare: the round ended %s", got.Receipt.Status)
 	}
-	out.MemberSeconds = member.Seconds() / float64(committee.Size*n)
+	out.MemberSeconds = member.Seconds() / float64(w.Plan.Task.Committee.Size*n)
 	out.CollectSeconds = collecting.Seconds() / float64(n)
 	if err := w.tooLate(ctx, late, out); err != nil {
 		return err
@@ -78,10 +78,8 @@ func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) err
 // members runs a step on each decryptor and returns the processor time of all.
 func (w *world) members(step func(*decryptor.Decryptor) error) (time.Duration, error) {
 	start := w.c.Clock()
-	for k, d := range w.decryptors {
-		if err := step(d); err != nil {
-			return 0, fmt.Errorf("realshare: decryptor %d: %w", k, err)
-		}
+	if err := w.Committee(func(_ int, d *decryptor.Decryptor) error { return step(d) }); err != nil {
+		return 0, fmt.Errorf("realshare: %w", err)
 	}
 	w.c.Progress("committee", 1, 1)
 	return w.c.Clock() - start, nil
@@ -103,7 +101,7 @@ func (w *world) tooLate(ctx context.Context, t *trip, out *Calibration) error {
 // judge compares the opened mean with the updates, and the broken uploads with the model.
 func (w *world) judge(mean, sum []float64, out *Calibration) error {
 	n := float64(out.Listed)
-	encoder, err := privacy.NewEncoder(w.plan.Privacy, w.round.ID.Digest)
+	encoder, err := privacy.NewEncoder(w.Plan.Privacy, w.round.ID.Digest)
 	if err != nil {
 		return err
 	}
@@ -148,6 +146,6 @@ func (w *world) compare(out *Calibration) {
 		return
 	}
 	for _, at := range w.cuts { // the piece under way, and another connection
-		out.AgainModel += (float64(at%w.plan.Header().PieceBytes(0)) + float64(out.ConnectBytes)) / float64(len(w.cuts))
+		out.AgainModel += (float64(at%w.Plan.Header().PieceBytes(0)) + float64(out.ConnectBytes)) / float64(len(w.cuts))
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -85,7 +83,7 @@ func Task(s planet.Scenario, p schema.Privacy) schema.Task {
 		Privacy:       p,
 		Batch:         schema.Batch{Min: s.Schedule.MinBatch, Max: s.Schedule.Reports, Lanes: s.Schedule.Lanes},
 		Participation: schema.Participation{MinSeparation: s.Schedule.MinSeparation},
-		Committee:     committee,
+		Committee:     schema.Committee{Size: 4, Threshold: 3, Malicious: 1},
 		Suite:         1,
 	}
 }
@@ -113,7 +111,7 @@ func Run(ctx context.Context, c Config) (*Calibration, error) {
 		return nil, err
 	}
 	defer w.close()
-	out := &Calibration{PlannedBytes: Bytes(w.plan)}
+	out := &Calibration{PlannedBytes: Bytes(w.Plan)}
 	sum := make([]float64, c.Scenario.Report.Values)
 	for i := range c.onTime() {
 		if err := w.vehicle(ctx, i, out, sum); err != nil {
@@ -156,13 +154,13 @@ func (w *world) set(ctx context.Context, i int) (*trip, error) {
 		return nil, err
 	}
 	t := &trip{wire: &wire{link: link}}
-	if t.store, err = w.gate.remote(w.identities[i], t.wire); err != nil {
+	if t.store, err = w.gate.remote(w.Identity(i), t.wire); err != nil {
 		return nil, err
 	}
-	if t.dir, err = state.Open(filepath.Join(w.c.Folder, "vehicle-"+strconv.Itoa(i)), state.WithoutSync()); err != nil {
+	if t.dir, err = state.Open(w.Home(i), state.WithoutSync()); err != nil {
 		return nil, err
 	}
-	if t.client, err = client.New(client.Config{State: t.dir, Identity: w.identities[i], Owner: w.owner}); err != nil {
+	if t.client, err = client.New(client.Config{State: t.dir, Identity: w.Identity(i), Owner: w.Owner}); err != nil {
 		t.end()
 		return nil, err
 	}
@@ -194,7 +192,7 @@ func (w *world) vehicle(ctx context.Context, i int, out *Calibration, sum []floa
 	}
 	defer t.end()
 	t.store.Close() // the upload is a connection of its own
-	if t.store, err = w.gate.remote(w.identities[i], t.wire); err != nil {
+	if t.store, err = w.gate.remote(w.Identity(i), t.wire); err != nil {
 		return err
 	}
 	cut := int64(0)
@@ -226,7 +224,7 @@ const gaveUp = "gave up"
 // deliver tries as often as a vehicle that meets its link a few more times.
 func (w *world) deliver(ctx context.Context, t *trip) (string, error) {
 	for range 5 {
-		d, err := t.client.Deliver(ctx, t.store, w.plan, t.sealed.File(), nil)
+		d, err := t.client.Deliver(ctx, t.store, w.Plan, t.sealed.File(), nil)
 		if err == nil {
 			return d.Fate.String(), nil
 		}
@@ -237,14 +235,14 @@ func (w *world) deliver(ctx context.Context, t *trip) (string, error) {
 	return gaveUp, nil
 }
 
-func (w *world) headerBytes() int { return w.plan.Secagg.HeaderObjectBytes() }
+func (w *world) headerBytes() int { return w.Plan.Secagg.HeaderObjectBytes() }
 
 // note writes down what a vehicle did. The first one that does not break tells what a connection costs.
 func (w *world) note(i int, t *trip, fate string, out *Calibration) {
 	requests, refused := w.gate.take()
 	sent, elapsed, dials, breaks := t.wire.counts()
 	profile, place := w.c.Scenario.Vehicle(w.c.number(i))
-	trips := float64(requests+2*dials) + w.c.Scenario.Report.PieceTrips*float64(w.plan.Header().Pieces())
+	trips := float64(requests+2*dials) + w.c.Scenario.Report.PieceTrips*float64(w.Plan.Header().Pieces())
 	out.Vehicles = append(out.Vehicles, Vehicle{
 		Number: w.c.number(i), Profile: profile, Region: place.Region, Reported: t.sealed.Bytes, Sent: sent, Requests: requests, Breaks: breaks,
 		Seconds: elapsed.Seconds() + trips*t.wire.link.RoundTrip.Seconds(), SealSeconds: t.seal.Seconds(), Fate: fate,

@@ -2,145 +2,76 @@ package realshare
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/http"
-	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/client"
 	"github.com/veilsum/veilsum/pipeline/collector"
-	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/gateway"
 	"github.com/veilsum/veilsum/pipeline/gateway/remote"
-	"github.com/veilsum/veilsum/pipeline/state"
+	"github.com/veilsum/veilsum/pipeline/trial"
 	"github.com/veilsum/veilsum/schema"
 )
 
-// committee opens with any three of four members.
-var committee = schema.Committee{Size: 4, Threshold: 3, Malicious: 1}
-
-// keysLive is how long round keys may live; a run takes minutes.
-const keysLive = 24 * time.Hour
-
 // world is everybody who takes part in the real round.
 type world struct {
-	c          *Config
-	owner      schema.PublicKey
-	collector  *collector.Collector
-	decryptors []*decryptor.Decryptor
-	locked     []*state.Dir
-	identities []client.Identity
-	plan       *pipeline.Plan
-	round      *pipeline.Round
-	gate       *gate
-	delivered  int   // reports before the close
-	cuts       []int // where uploads were broken on purpose, in bytes of their pieces
+	*trial.Cast
+	c         *Config
+	collector *collector.Collector
+	round     *pipeline.Round
+	gate      *gate
+	delivered int   // reports before the close
+	cuts      []int // where uploads were broken on purpose, in bytes of their pieces
 }
 
-func newWorld(ctx context.Context, c *Config) (w *world, err error) {
-	w = &world{c: c}
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
-	keys := make([]ed25519.PrivateKey, 3+committee.Size)
-	for i := range keys {
-		if _, keys[i], err = ed25519.GenerateKey(rand.Reader); err != nil {
-			return w, err
-		}
-	}
-	owner, authority, collects, members := keys[0], keys[1], keys[2], keys[3:]
-	w.owner = schema.NewPublicKey(owner)
+func newWorld(ctx context.Context, c *Config) (*world, error) {
 	task := Task(c.Scenario, c.Privacy)
-	task.Owner, task.Authority, task.Collector = w.owner, schema.NewPublicKey(authority), schema.NewPublicKey(collects)
-	task.Committee.Keys = nil
-	for _, m := range members {
-		task.Committee.Keys = append(task.Committee.Keys, schema.NewPublicKey(m))
-	}
 	task.Batch = schema.Batch{Min: c.least(), Max: c.Vehicles, Lanes: 1}
 	if c.Suite != 0 {
 		task.Suite = c.Suite
 	}
-	if w.collector, err = collector.New(collects, nil); err != nil {
-		return w, err
-	}
-	id, plan, err := pipeline.PublishTask(ctx, c.Store, task, owner)
+	cast, err := trial.New(ctx, trial.Config{Store: c.Store, Dir: c.Folder, Task: task, Vehicles: c.Vehicles, Ahead: 1})
 	if err != nil {
-		return w, err
+		return nil, err
 	}
-	w.plan = plan
-	snapshot, err := w.enroll(ctx, authority)
-	if err != nil {
-		return w, err
+	w := &world{Cast: cast, c: c}
+	if err := w.open(ctx); err != nil {
+		w.close()
+		return nil, err
 	}
-	name := pipeline.RoundName{Task: id, Epoch: 1}
-	if err := w.seat(ctx, name, members); err != nil {
-		return w, err
+	return w, nil
+}
+
+// open opens the round and the gateway.
+func (w *world) open(ctx context.Context) (err error) {
+	if w.collector, err = collector.New(w.Collector, nil); err != nil {
+		return err
 	}
-	w.round, err = w.collector.Open(ctx, c.Store, plan, collector.Opening{
-		Name: name, Model: make([]byte, c.Scenario.Report.ModelBytes), OldestModel: 1, Snapshot: snapshot, Deadline: time.Now().Add(keysLive / 2),
+	w.round, err = w.collector.Open(ctx, w.c.Store, w.Plan, collector.Opening{
+		Name:  pipeline.RoundName{Task: w.Task, Epoch: 1},
+		Model: make([]byte, w.c.Scenario.Report.ModelBytes), OldestModel: 1, Snapshot: w.Snapshot, Deadline: time.Now().Add(certificateLife / 2),
 	})
 	if err != nil {
-		return w, err
+		return err
 	}
-	w.gate, err = newGate(c, w.owner)
-	return w, err
-}
-
-func (w *world) enroll(ctx context.Context, authority ed25519.PrivateKey) (schema.Digest, error) {
-	var list []schema.Enrolled
-	for range w.c.Vehicles {
-		public, key, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			return schema.Digest{}, err
-		}
-		v := client.Identity{Key: key}
-		for _, b := range [][]byte{v.ID[:], v.DeviceSecret[:]} {
-			if _, err := rand.Read(b); err != nil {
-				return schema.Digest{}, err
-			}
-		}
-		w.identities, list = append(w.identities, v), append(list, schema.Enrolled{ID: v.ID, Key: schema.PublicKey(public)})
-	}
-	return pipeline.PublishSnapshot(ctx, w.c.Store, w.plan, 1, list, authority)
-}
-
-// seat opens the decryptors and publishes their keys.
-func (w *world) seat(ctx context.Context, name pipeline.RoundName, members []ed25519.PrivateKey) error {
-	for k, key := range members {
-		dir, err := state.Open(filepath.Join(w.c.Folder, "decryptor-"+strconv.Itoa(k)), state.WithoutSync())
-		if err != nil {
-			return err
-		}
-		w.locked = append(w.locked, dir)
-		d, err := decryptor.New(decryptor.Config{State: dir, Key: key, Owner: w.owner})
-		if err != nil {
-			return err
-		}
-		w.decryptors = append(w.decryptors, d)
-		if _, err := d.PublishKeys(ctx, w.c.Store, name.Task, name.Epoch, name.Epoch, time.Now().Add(keysLive)); err != nil {
-			return err
-		}
-	}
-	return nil
+	w.gate, err = newGate(w.c, w.Owner)
+	return err
 }
 
 func (w *world) close() {
 	if w.gate != nil {
 		w.gate.close()
 	}
-	for _, dir := range w.locked {
-		dir.Close()
-	}
+	w.Close()
 }
+
+// certificateLife is how long the gateway's certificate holds; a run takes minutes.
+const certificateLife = 24 * time.Hour
 
 // gate is a gateway on a free port of this machine.
 type gate struct {
@@ -157,7 +88,7 @@ type gate struct {
 func newGate(c *Config, owner schema.PublicKey) (*gate, error) {
 	g := &gate{cas: x509.NewCertPool(), done: make(chan struct{})}
 	const host = "127.0.0.1"
-	certificate, err := gateway.SelfSigned([]string{host}, keysLive)
+	certificate, err := gateway.SelfSigned([]string{host}, certificateLife)
 	if err != nil {
 		return nil, err
 	}
