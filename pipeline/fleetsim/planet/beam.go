@@ -115,5 +115,8 @@ func (b *beam) due(t tick, finish float64) tick {
 	if wait <= 0 {
 		return t
 	}
+	if wait >= float64(never-t) {
+		return never
+	}
 	return t + tick(wait) + 1 // rounded up, so that the clock is there
 }

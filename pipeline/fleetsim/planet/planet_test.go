@@ -235,8 +235,12 @@ func TestRefused(t *testing.T) {
 		"nan rate":  func(s *planet.Scenario) { s.Profiles.A.Mbps.Median = math.NaN() },
 		"spell":     func(s *planet.Scenario) { s.Profiles.C.Down.Min = -1 },
 		"too many":  func(s *planet.Scenario) { s.Days, s.Schedule.PeriodMinutes, s.Schedule.Lanes = 366, 1, 256 },
-		"flicker":   func(s *planet.Scenario) { s.Profiles.B.Up = planet.Spell{Max: 0.5} },
-		"night":     func(s *planet.Scenario) { s.Habits.NightTo = s.Habits.NightFrom },
+		"too many buffered": func(s *planet.Scenario) {
+			s.Schedule.Buffered, s.Days, s.Schedule.DeadlineMinutes, s.Schedule.SpreadMinutes, s.Schedule.Lanes = true, 366, 1, 1, 256
+		},
+		"a trip in years": func(s *planet.Scenario) { s.Habits.DrivingHours = 1e-6 },
+		"flicker":         func(s *planet.Scenario) { s.Profiles.B.Up = planet.Spell{Max: 0.5} },
+		"night":           func(s *planet.Scenario) { s.Habits.NightTo = s.Habits.NightFrom },
 		"shares": func(s *planet.Scenario) {
 			s.Profiles.A.Share, s.Profiles.B.Share, s.Profiles.C.Share, s.Profiles.D.Share = 0, 0, 0, 0
 		},

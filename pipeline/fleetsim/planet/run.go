@@ -38,6 +38,7 @@ type world struct {
 	o        Options
 	profiles []*Profile
 	end      tick // no round opens from here on
+	horizon  tick // every round is long closed: nothing that is later matters
 	fleet    *fleet
 	queue    queue
 	jobs     []job
@@ -64,6 +65,7 @@ func newWorld(s Scenario, o Options) *world {
 		s: s, o: o, profiles: s.Profiles.list(), end: tick(s.Days * 24 * float64(hour)), fleet: newFleet(&s),
 		draw: streamOf(s.Seed, 1<<63), current: make([]int32, s.Schedule.Lanes),
 	}
+	w.horizon = w.end + tick(s.Schedule.DeadlineMinutes*float64(minute)) + 30*24*hour
 	w.out.PerCell = make([]CellTally, len(w.fleet.cells))
 	w.out.Regions = make([]int, len(RegionNames))
 	w.out.Profiles = make([]Tally, len(w.profiles))
@@ -84,7 +86,15 @@ func newWorld(s Scenario, o Options) *world {
 	return w
 }
 
+// push sets an event. A link that comes back, or a vehicle that drives, in years is found at the horizon to be too late, and
+// what a beam would send by then has been broken off before: without this the calendar would grow a bag for each second of those years.
 func (w *world) push(at tick, k kind, who int32, gen uint32) {
+	switch {
+	case at > w.horizon && k == beamSends:
+		return
+	case at > w.horizon && k == resumes:
+		at = w.horizon
+	}
 	w.queue.push(event{at: at, kind: k, who: who, gen: gen})
 }
 

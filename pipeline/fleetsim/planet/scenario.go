@@ -186,7 +186,7 @@ func (s Scenario) Validate() error {
 		{"schedule.period_minutes", within(c.PeriodMinutes, 1, 1e6)},
 		{"schedule.deadline_minutes", within(c.DeadlineMinutes, 1, 1e5)},
 		{"schedule.spread_minutes", within(c.SpreadMinutes, 0, c.DeadlineMinutes)},
-		{"schedule.period_minutes: rounds", s.Days*24*60/c.PeriodMinutes*float64(c.Lanes) <= 2e6},
+		{"schedule: rounds of all days and lanes", s.Days*24*60/c.shortest()*float64(c.Lanes) <= 2e6},
 		{"schedule.reports", c.Reports >= 1 && c.Reports <= 1<<24},
 		{"schedule.min_batch", c.MinBatch >= 1 && c.MinBatch <= c.Reports},
 		{"schedule.over_selection", within(c.OverSelection, 0.01, 1e4)},
@@ -205,6 +205,14 @@ func (s Scenario) Validate() error {
 		return fmt.Errorf("%w: %s is out of range", ErrScenario, checks[i].field)
 	}
 	return nil
+}
+
+// shortest is after how many minutes a lane opens its next round, unless reports fill one sooner.
+func (c *Schedule) shortest() float64 {
+	if c.Buffered {
+		return c.DeadlineMinutes
+	}
+	return c.PeriodMinutes
 }
 
 func (s Scenario) regionsValid() bool {
@@ -238,6 +246,7 @@ func (h Habits) checks() []check {
 	return []check{
 		{"habits.driving_hours", h.DrivingHours > 0 && h.DrivingHours <= 12},
 		{"habits.trip_minutes", within(h.TripMinutes, 1, 600)},
+		{"habits: trips of a vehicle a day", h.DrivingHours*60/h.TripMinutes >= 0.05}, // what is rarer takes years of simulated time
 		{"habits.peak_over_trough", within(h.PeakOverTrough, 1, 100)},
 		{"habits.night_from", h.NightFrom >= 0 && h.NightFrom < 24},
 		{"habits.night_to", h.NightTo >= 0 && h.NightTo < 24 && h.NightTo != h.NightFrom},
