@@ -63,7 +63,7 @@ round close, committee check, round propose, committee vote, committee answer
 	root.PersistentFlags().StringVar(&a.passphrase.Path, "passphrase-file", "", "file with the passphrase of encrypted keys, - for standard input")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	root.AddCommand(a.keyCommand(), a.taskCommand(), a.fleetCommand(), a.committeeCommand(), a.roundCommand(),
-		a.modelCommand(), a.clientCommand(), a.batchCommand(), a.regionCommand(), a.statsCommand(), a.budgetCommand(), a.auditCommand(), a.storeCommand(), a.serveCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand())
+		a.modelCommand(), a.clientCommand(), a.batchCommand(), a.regionCommand(), a.statsCommand(), a.budgetCommand(), a.auditCommand(), a.storeCommand(), a.serveCommand(), a.statusCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand())
 	return root
 }
 

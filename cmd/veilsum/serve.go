@@ -18,7 +18,6 @@ import (
 	"github.com/veilsum/veilsum/cmd/internal/ui"
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/gateway"
-	"github.com/veilsum/veilsum/schema"
 )
 
 type serveFlags struct {
@@ -26,6 +25,8 @@ type serveFlags struct {
 	tasks      []string
 	listen     string
 	metrics    string
+	status     string
+	public     bool
 	cert, key  string
 	selfSigned string
 	names      []string
@@ -50,6 +51,7 @@ certificate); logins for another name are refused. Several gateways may serve on
 SIGTERM stops gently: new uploads are sent away, those under way may end within
 --drain. The log goes to the standard error as JSON lines, without addresses, payloads and
 tokens. /healthz and /readyz are on both listeners, /metrics on --metrics only.
+--status gives the read-only page of "status serve" on an address of its own, this machine's unless --status-public.
 A store in a bucket spools each piece in TMPDIR.`
 
 func (a *app) serveCommand() *cobra.Command {
@@ -63,6 +65,8 @@ func (a *app) serveCommand() *cobra.Command {
 	flags.StringArrayVar(&f.tasks, "task", []string{"all"}, "TaskID that is served, several times or \"all\" that the owner signed")
 	flags.StringVar(&f.listen, "listen", ":8443", "address for vehicles")
 	flags.StringVar(&f.metrics, "metrics", "", "address for /metrics in the clear, 127.0.0.1:9100 for example; empty: none")
+	flags.StringVar(&f.status, "status", "", "PORT or HOST:PORT for a status page in the clear, 8080 for example; empty: none")
+	flags.BoolVar(&f.public, "status-public", false, "let --status listen on an address that other machines reach")
 	flags.StringVar(&f.cert, "cert", "", "certificate chain (PEM)")
 	flags.StringVar(&f.key, "key", "", "its private key (PEM)")
 	flags.StringVar(&f.selfSigned, "self-signed", "", "make a certificate for the names and write it to this file")
@@ -90,27 +94,17 @@ func (f *serveFlags) registerLimits(c *cobra.Command) {
 
 // config opens the store and builds the gateway's configuration but for its names.
 func (f *serveFlags) config(a *app) (gateway.Config, error) {
-	owner, err := readPublic(f.owner)
+	owner, err := f.pinnedOwner()
 	if err != nil {
-		return gateway.Config{}, &usageError{Err: fmt.Errorf("--owner: %w", err), Hint: "the privacy owner's public key, which you got on a way you trust; never take it from the store"}
+		return gateway.Config{}, err
 	}
 	s, err := openStore(f.store)
 	if err != nil {
 		return gateway.Config{}, err
 	}
 	c := gateway.Config{Store: s, Owner: owner, Limits: f.limits, Presign: f.presign, Log: f.logger(a)}
-	if len(f.tasks) == 1 && f.tasks[0] == "all" {
-		return c, nil
-	}
-	c.Tasks = []schema.TaskID{}
-	for _, text := range f.tasks {
-		d, err := schema.ParseDigest(text)
-		if err != nil {
-			return c, &usageError{Err: fmt.Errorf("--task %q: %w", text, err), Hint: `a TaskID of 64 hexadecimal digits, or "all" alone`}
-		}
-		c.Tasks = append(c.Tasks, schema.TaskID{Digest: d})
-	}
-	return c, nil
+	c.Tasks, err = parseTasks(f.tasks)
+	return c, err
 }
 
 // checkServed refuses to start on a store that this program must not touch, or for a task that is not there.
@@ -173,7 +167,7 @@ func (a *app) serveUntil(ctx context.Context, f *serveFlags, g *gateway.Gateway,
 	}
 	server := g.NewServer(cert.get)
 	server.ConnState = m.connection
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- server.ServeTLS(g.Listen(l), "", "") }()
 	ready := serveReady{Listen: l.Addr().String(), Names: c.Names}
 	if f.metrics != "" {
@@ -183,6 +177,14 @@ func (a *app) serveUntil(ctx context.Context, f *serveFlags, g *gateway.Gateway,
 		}
 		defer inner.Close()
 		ready.Metrics = inner.Addr
+	}
+	if f.status != "" {
+		page, err := serveStatus("--status", f.status, f.public, newStatusReader(c.Store, f.store, c.Owner, c.Tasks), failed)
+		if err != nil {
+			return errors.Join(err, server.Close())
+		}
+		defer page.Close()
+		ready.Status = page.Addr
 	}
 	defer cert.watch(c.Log)()
 	a.out.Result(ready)
@@ -211,6 +213,7 @@ type serveReady struct {
 	Listen  string   `json:"listen"`
 	Names   []string `json:"names"`
 	Metrics string   `json:"metrics,omitempty"`
+	Status  string   `json:"status,omitempty"`
 }
 
 var _ ui.Result = serveReady{}
@@ -220,6 +223,9 @@ func (r serveReady) Text() string {
 	s := fmt.Sprintf("serving on %s as %v\n", r.Listen, r.Names)
 	if r.Metrics != "" {
 		s += "metrics on http://" + r.Metrics + "/metrics\n"
+	}
+	if r.Status != "" {
+		s += statusReady{r.Status}.Text()
 	}
 	return s
 }

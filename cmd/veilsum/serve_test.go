@@ -142,7 +142,7 @@ func TestServe(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	s := startServe(t, ctx, "--store", root, "--owner", schema.NewPublicKey(f.Owner).String(), "--task", f.TaskID.String(),
-		"--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--cert", certFile, "--key", keyFile)
+		"--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--status", "0", "--cert", certFile, "--key", keyFile)
 	roots := x509.NewCertPool()
 	roots.AddCert(first)
 	v := f.Vehicles[0]
@@ -164,6 +164,7 @@ func TestServe(t *testing.T) {
 		t.Error(err)
 	}
 	checkMetrics(t, "http://"+s.ready.Metrics, v.ID.String())
+	checkStatusPage(t, "http://"+s.ready.Status, v.ID.String())
 	checkReload(t, s, certFile, keyFile, first)
 	stop()
 	if code := <-s.done; code != 0 {
@@ -205,6 +206,20 @@ func checkMetrics(t *testing.T, url, vehicle string) {
 		if strings.Contains(string(text), vehicle) {
 			t.Error("the metrics name a vehicle")
 		}
+	}
+}
+
+// checkStatusPage looks for the vehicle's report, and not for the vehicle.
+func checkStatusPage(t *testing.T, url, vehicle string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), `<td class="n">1</td>`) || strings.Contains(string(text), vehicle) {
+		t.Errorf("%s, %v: %s", resp.Status, err, text)
 	}
 }
 
