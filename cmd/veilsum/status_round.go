@@ -124,9 +124,9 @@ func (s *statusReader) regions(ctx context.Context, r *pipeline.Round, x *status
 		if err != nil {
 			return err
 		}
-		d := report.StatusRegion{Name: region.Name, Deadline: utc(region.Deadline), Arrived: len(sums) > 0}
+		d := report.StatusRegion{Name: region.Name, Deadline: utc(region.Deadline), Arrived: len(sums.All) > 0}
 		if d.Arrived {
-			d.Reports, d.Refused = sums[0].Body.Reports, len(sums[0].Body.Refused)
+			d.Reports, d.Refused = sums.Best.Body.Reports, len(sums.Best.Body.Refused)
 		}
 		x.Regions = append(x.Regions, d)
 	}
