@@ -19,18 +19,14 @@ func TestWheel(t *testing.T) {
 	python := pythonOrSkip(t)
 	readSources(t)
 	scratch := t.TempDir()
-	dist, venv := filepath.Join(scratch, "dist"), filepath.Join(scratch, "venv")
+	venv := filepath.Join(scratch, "venv")
 	run(t, nil, python, "-m", "venv", venv)
 	inside := filepath.Join(venv, "bin", "python")
-	run(t, nil, inside, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--wheel-dir", dist, ".")
-	wheels, err := filepath.Glob(filepath.Join(dist, "veilsum-*.whl"))
-	if err != nil || len(wheels) != 1 {
-		t.Fatal(wheels, err)
-	}
-	if info, err := os.Stat(wheels[0]); err != nil || info.Size() > 8<<20 {
+	wheel := buildWheel(t, inside, filepath.Join(scratch, "dist"))
+	if info, err := os.Stat(wheel); err != nil || info.Size() > 8<<20 {
 		t.Errorf("the wheel has %d bytes; README.md says some 6 MB", info.Size())
 	}
-	run(t, nil, inside, "-m", "pip", "install", "--quiet", "--no-index", wheels[0])
+	run(t, nil, inside, "-m", "pip", "install", "--quiet", "--no-index", wheel)
 	program := filepath.Join(scratch, "veilsum")
 	run(t, nil, "go", "build", "-o", program, "../cmd/veilsum")
 	run(t, []string{"VEILSUM_PROGRAM=" + program}, inside, "-m", "unittest", "discover", "-s", "tests")
@@ -41,9 +37,52 @@ func TestWheel(t *testing.T) {
 			t.Skip("VEILSUM_PYTHON is not set: .ci/run installs a Python with numpy and pyarrow")
 		}
 		target := filepath.Join(scratch, "target")
-		run(t, nil, reader, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, wheels[0])
+		run(t, nil, reader, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, wheel)
 		run(t, []string{"PYTHONPATH=" + target}, reader, "-m", "unittest", "discover", "-s", "tests", "-p", "test_arrow.py")
 	})
+}
+
+// TestFrameworks runs the adapters in Flower and NVIDIA FLARE themselves, with ten clients of which two are lost in every
+// round, and compares costs with those of the frameworks' own secure aggregation.
+func TestFrameworks(t *testing.T) {
+	python := os.Getenv("VEILSUM_FRAMEWORKS")
+	if os.Getenv("VEILSUM_SLOW") == "" || python == "" {
+		t.Skip("slow: set VEILSUM_SLOW=1, and VEILSUM_FRAMEWORKS to a Python with .ci/frameworks/requirements.txt, as .ci/run slow does")
+	}
+	readSources(t)
+	scratch := t.TempDir()
+	wheel := buildWheel(t, python, filepath.Join(scratch, "dist"))
+	target := filepath.Join(scratch, "target")
+	run(t, nil, python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, wheel)
+	env := []string{
+		"PYTHONPATH=" + target + string(os.PathListSeparator) + examples(t),
+		"FLWR_TELEMETRY_ENABLED=0", "RAY_USAGE_STATS_ENABLED=0", "FLWR_HOME=" + filepath.Join(scratch, "flwr"),
+	}
+	for _, script := range [][]string{{"tests/slow_flower.py"}, {"tests/slow_nvflare.py"}, {"bench/peers.py", "--check", "--repeat", "7"}} {
+		t.Run(filepath.Base(script[0]), func(t *testing.T) {
+			t.Log(run(t, env, python, script...))
+		})
+	}
+}
+
+func examples(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// buildWheel builds the wheel into dist, and returns its name.
+func buildWheel(t *testing.T, python, dist string) string {
+	t.Helper()
+	run(t, nil, python, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--wheel-dir", dist, ".")
+	wheels, err := filepath.Glob(filepath.Join(dist, "veilsum-*.whl"))
+	if err != nil || len(wheels) != 1 {
+		t.Fatal(wheels, err)
+	}
+	return wheels[0]
 }
 
 // TestTypes checks the types of package and backend with mypy.
@@ -95,12 +134,15 @@ func pythonOrSkip(t *testing.T) string {
 	return python
 }
 
-func run(t *testing.T, env []string, name string, args ...string) {
+// run returns what the program wrote.
+func run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
 	c := exec.Command(name, args...)
 	c.Env = append(os.Environ(), env...)
 	c.Env = append(c.Env, "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1")
-	if out, err := c.CombinedOutput(); err != nil {
+	out, err := c.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
+	return string(out)
 }
