@@ -96,6 +96,8 @@ func Unpack(ctx context.Context, raw []byte) (*Bundle, error) {
 	return b, nil
 }
 
+var errNoSnapshot = errors.New("courier: the round was loaded without its enrollment snapshot: take pipeline.LoadRound")
+
 // Added is what became of a report that was added.
 type Added struct {
 	Report  schema.ReportID
@@ -113,6 +115,9 @@ type Added struct {
 func Add(ctx context.Context, s storage.Store, r *pipeline.Round, f io.ReaderAt, size int64) (*Added, error) {
 	if most := int64(r.Secagg.Blocks()*r.Secagg.BlockBytes()+r.Secagg.HeaderObjectBytes()) + 8; size > most {
 		return nil, fmt.Errorf("%w: %d bytes, a report of this round has at most %d", client.ErrDamaged, size, most)
+	}
+	if r.Snapshot == nil { // as a bundle's round: nobody's key is known
+		return nil, errNoSnapshot
 	}
 	c, err := client.ReadCarried(f, size)
 	if err != nil {

@@ -215,3 +215,22 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+// TestNoSnapshot: a round that knows no vehicle's key takes no report, and does not fall over.
+func TestNoSnapshot(t *testing.T) {
+	f := pipelinetest.New(t, 4, pipelinetest.Task(100))
+	r := f.Open(1)
+	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := carry(t, f, bundle, 0)
+	bare, err := pipeline.LoadDescriptor(t.Context(), f.Store, f.Plan, r.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(f.Objects())
+	if a, err := add(f, bare, report); err == nil || len(f.Objects()) != before {
+		t.Errorf("taken: %+v", a)
+	}
+}

@@ -75,7 +75,7 @@ func (x *roundCheck) basis() error {
 		}
 	}
 	named := []string{pipeline.ModelKey(x.name.Task, x.r.Descriptor.ModelHash)}
-	if ref := x.r.Descriptor.Release; ref != nil {
+	if ref := x.r.Descriptor.Release; ref != nil && !x.region { // the chain of releases is the root's
 		named = append(named, pipeline.ReleaseKey(x.name.Task, ref.Serial))
 	}
 	for k := range x.r.Descriptor.RoundKeys {

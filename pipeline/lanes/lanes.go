@@ -178,7 +178,7 @@ func Read(ctx context.Context, s storage.Store, r *pipeline.Round, rec schema.Re
 }
 
 // Merge applies the rule of this name to an epoch's committed lanes and returns the mean with an Arrow file of it. The file depends on nothing
-// but the lanes and the rule; it names the rule, how many lanes counted and, by one hash, which rounds the rule was given.
+// but the lanes and the rule; it names the rule, how many lanes counted and how many there are, so that half an epoch cannot pass for the whole, and, by one hash, which rounds the rule was given.
 func Merge(p *pipeline.Plan, task schema.TaskID, epoch uint64, all []Lane, name string) (Merged, []byte, error) {
 	rule, err := Rule(p, name, all)
 	if err != nil {
@@ -197,7 +197,7 @@ func Merge(p *pipeline.Plan, task schema.TaskID, epoch uint64, all []Lane, name 
 		arrowipc.MetaNoiseStdDev: strconv.FormatFloat(m.NoiseStdDev, 'g', -1, 64), arrowipc.MetaEpsilon: all[0].Epsilon, arrowipc.MetaDelta: all[0].Delta,
 		arrowipc.MetaRelation: p.Task.Scope.Relation, arrowipc.MetaUnit: p.Task.Scope.Unit, arrowipc.MetaProducer: "veilsum",
 		arrowipc.MetaEpoch: strconv.FormatUint(epoch, 10), arrowipc.MetaLanes: strconv.Itoa(len(m.Used)), arrowipc.MetaMerger: name,
-		arrowipc.MetaRoundsHash: schema.Hash("merged-rounds", rounds...).String(),
+		arrowipc.MetaTaskLanes: strconv.Itoa(p.Task.Batch.Lanes), arrowipc.MetaRoundsHash: schema.Hash("merged-rounds", rounds...).String(),
 	})
 	return m, file, err
 }

@@ -179,7 +179,7 @@ func TestLoad(t *testing.T) {
 			t.Error("other bytes", err)
 		}
 		a, err := arrowipc.OpenAggregate(file, sha(file))
-		if err != nil || a.Meta[arrowipc.MetaLanes] != "2" || a.Meta[arrowipc.MetaMerger] != "mean" {
+		if err != nil || a.Meta[arrowipc.MetaLanes] != "2" || a.Meta[arrowipc.MetaTaskLanes] != "2" || a.Meta[arrowipc.MetaMerger] != "mean" {
 			t.Errorf("%v, %v", a, err)
 		}
 		w.near(t, m)
@@ -214,6 +214,14 @@ func TestLoadRefuses(t *testing.T) {
 	e, err := lanes.Load(ctx, w.Store, w.Plan, w.TaskID, 1)
 	if err != nil || !slices.Equal(e.Void, []uint32{1}) {
 		t.Errorf("%+v, %v", e, err)
+	}
+	_, file, err := lanes.Merge(w.Plan, w.TaskID, 1, e.Lanes, "mean")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := arrowipc.OpenAggregate(file, sha(file))
+	if err != nil || a.Meta[arrowipc.MetaLanes] != "1" || a.Meta[arrowipc.MetaTaskLanes] != "2" {
+		t.Errorf("half of the lanes pass for the whole: %v, %v", a, err)
 	}
 	for key := range w.Objects() {
 		if o, _ := pipeline.ParseObject(key); o.Kind == pipeline.KindAggregate {

@@ -57,7 +57,11 @@ func emptyWorld(t testing.TB, task schema.Task, vehicles int) *world {
 func (w *world) open(epoch uint64) {
 	w.T.Helper()
 	w.Keys(epoch)
-	o := collector.Opening{Name: w.Name(epoch), Model: []byte("model"), Snapshot: w.Snapshot, Deadline: w.Now().Add(time.Minute)}
+	w.openWith(collector.Opening{Name: w.Name(epoch), Model: []byte("model"), Snapshot: w.Snapshot, Deadline: w.Now().Add(time.Minute)})
+}
+
+func (w *world) openWith(o collector.Opening) {
+	w.T.Helper()
 	for name, key := range w.keys {
 		o.Regions = append(o.Regions, schema.Region{Name: name, Aggregator: schema.NewPublicKey(key), Deadline: w.Now().Unix()})
 	}

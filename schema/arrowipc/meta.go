@@ -53,11 +53,13 @@ const (
 	MetaDescriptorSHA256 = "veilsum.descriptor_sha256"
 	// MetaLedgerIndex is the index of the round's reservation in the ledger.
 	MetaLedgerIndex = "veilsum.ledger_index"
-	// MetaEpoch, MetaLanes, MetaMerger and MetaRoundsHash are only in a mean that was merged from the lanes of an epoch: which
-	// epoch, how many lanes, how, and H("merged-rounds"; RoundIDs in the order of the lanes).
+	// MetaEpoch, MetaLanes, MetaTaskLanes, MetaMerger and MetaRoundsHash are only in a mean that was merged from the lanes of an epoch: which
+	// epoch, how many lanes counted and how many the task has, how, and H("merged-rounds"; RoundIDs in the order of the lanes).
 	MetaEpoch = "veilsum.epoch"
 	// MetaLanes is the number of lanes.
 	MetaLanes = "veilsum.lanes"
+	// MetaTaskLanes is the number of lanes of the task: a mean of fewer is not the whole epoch's.
+	MetaTaskLanes = "veilsum.task_lanes"
 	// MetaMerger names how they were merged.
 	MetaMerger = "veilsum.merger"
 	// MetaRoundsHash names the rounds.
