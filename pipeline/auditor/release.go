@@ -3,6 +3,7 @@ package auditor
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
@@ -30,17 +31,18 @@ func (a *auditor) releases(p *pipeline.Plan, t *Task) error {
 	if err != nil {
 		return err
 	}
-	named, before := map[string]uint64{}, schema.Digest{}
+	named, before := map[string]uint64{}, schema.Signed[schema.Release]{}
 	for i := range serials {
 		ra := &releaseAudit{auditor: a, plan: p, task: t, key: pipeline.ReleaseKey(t.ID, uint64(i)+1)}
 		for _, step := range []func() error{
-			func() error { return ra.load(uint64(i)+1, before) }, func() error { return ra.rounds(named) }, ra.model, ra.deltas, ra.spent,
+			func() error { return ra.load(uint64(i)+1, before) }, func() error { return ra.rounds(named) }, ra.model, ra.deltas,
+			func() error { return ra.since(before.Body.Spent.Entries) }, ra.spent,
 		} {
 			if err := step(); err != nil {
 				return err
 			}
 		}
-		before = ra.x.ID()
+		before = ra.x
 		t.Releases = append(t.Releases, ra.out)
 		a.count("release")
 	}
@@ -79,12 +81,12 @@ type releaseAudit struct {
 	out  *Release
 }
 
-func (r *releaseAudit) load(serial uint64, before schema.Digest) (err error) {
+func (r *releaseAudit) load(serial uint64, before schema.Signed[schema.Release]) (err error) {
 	if r.x, err = pipeline.LoadModelRelease(r.ctx, r.store, r.plan, r.task.ID, serial); err != nil {
 		return blame(r.key, "the release", err)
 	}
 	b := r.x.Body
-	if b.Previous != before {
+	if serial > 1 && b.Previous != before.ID() {
 		return flawf(r.key, "it does not follow the release before")
 	}
 	r.out = &Release{
@@ -160,6 +162,29 @@ func (r *releaseAudit) deltas() error {
 			return flawf(key, "it gives another model than release %d", r.out.Serial)
 		}
 		r.count("delta")
+	}
+	return nil
+}
+
+// since checks that the ledger that the release speaks of is not one of an earlier time, whose root and epsilon would be true too: it
+// has all entries of the release before, and the reservation of each round that this one names.
+func (r *releaseAudit) since(before int64) error {
+	stated := r.x.Body.Spent.Entries
+	if stated < before {
+		return flawf(r.key, "it states %d entries of the ledger, the release before %d", stated, before)
+	}
+	l, err := r.ledger(r.plan.Task.Scope)
+	if err != nil {
+		return err
+	}
+	for _, x := range l.log.Reservations() {
+		if x.Index < stated || roundOf(x).Task != r.task.ID {
+			continue
+		}
+		round := r.task.round(schema.RoundID{Digest: schema.Digest(x.Round)})
+		if round != nil && round.Manifest.Digest == schema.Digest(x.Manifest) && slices.Contains(r.out.Rounds, round.Name) {
+			return flawf(r.key, "it states the ledger's first %d entries, and round %s, which it names, is charged by entry %d", stated, round.Name, x.Index)
+		}
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/veilsum/veilsum/schema"
 )
 
-// released plays two rounds, each followed by a release, and opens a third that binds the last.
-func released(t *testing.T) *played {
+// threeReleases plays two rounds, each followed by a release, as the first is preceded by one.
+func threeReleases(t *testing.T) *played {
 	t.Helper()
 	f := play(t, pipelinetest.Task(8), 0)
 	f.release(t, 1)
@@ -22,6 +22,13 @@ func released(t *testing.T) *played {
 	f.release(t, 2)
 	f.playRound(t, 2, []int{0, 1, 2})
 	f.release(t, 3)
+	return f
+}
+
+// released also opens a third round that binds the last.
+func released(t *testing.T) *played {
+	t.Helper()
+	f := threeReleases(t)
 	f.Keys(3)
 	if _, err := f.Fleet.Collector.Open(ctx, f.Store, f.Plan, collector.Opening{Name: f.Name(3), Release: 3, Snapshot: f.Snapshot, Deadline: f.Now()}); err != nil {
 		t.Fatal(err)
@@ -105,6 +112,34 @@ func TestReleaseLies(t *testing.T) {
 	}
 	f.Put(pipeline.ReleaseKey(f.TaskID, 4), signed.Bytes())
 	f.wantFlaw(t, "a round in two releases", f.Store, auditor.Options{}, pipeline.ReleaseKey(f.TaskID, 4))
+}
+
+// TestReleaseOldLedger: what the ledger had at an earlier time is no statement of what a later release cost, though its root and its epsilon are true.
+func TestReleaseOldLedger(t *testing.T) {
+	f := threeReleases(t)
+	var all []schema.Signed[schema.Release]
+	for serial := range uint64(3) {
+		x, err := schema.Decode[schema.Release](f.Get(pipeline.ReleaseKey(f.TaskID, serial+1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, x)
+	}
+	last := pipeline.ReleaseKey(f.TaskID, 3)
+	for name, change := range map[string]func(*schema.Release){
+		"before the round that it names": func(x *schema.Release) { x.Spent = all[1].Body.Spent },
+		"before any round":               func(x *schema.Release) { x.Spent = all[0].Body.Spent },
+		"before the release before":      func(x *schema.Release) { x.Spent, x.Rounds = all[0].Body.Spent, []schema.ReleaseRound{} },
+	} {
+		x := all[2].Body
+		change(&x)
+		signed, err := schema.SignBody(x, f.CollectKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Replace(last, func([]byte) []byte { return signed.Bytes() })
+		f.wantFlaw(t, name, f.Store, auditor.Options{}, last)
+	}
 }
 
 // TestReleaseFlips: a flipped bit in any object of a release is a flaw.
