@@ -22,9 +22,9 @@ import (
 
 // LIBRARY train begin
 
-// train plays the epochs up to last: t has the model, and moves it by each mean. Call it again after a crash, from the epoch that it had come to.
-func train(ctx context.Context, c *coordinator.Coordinator, t coordinator.Trainer, last uint64) error {
-	for result, err := range c.Train(ctx, t, 1, last) {
+// train plays epochs: t has the model, and moves it by each mean. After a crash call it again, with the first epoch that t did not see.
+func train(ctx context.Context, c *coordinator.Coordinator, t coordinator.Trainer, first, last uint64) error {
+	for result, err := range c.Train(ctx, t, first, last) {
 		if errors.Is(err, coordinator.ErrVoid) {
 			continue // charged or not, as the receipt says; the model stays as it was
 		}
@@ -74,7 +74,7 @@ func alone(ctx context.Context, store storage.Store, dir string, task schema.Tas
 	if err != nil {
 		return err
 	}
-	if err := train(ctx, c, f, 2); err != nil {
+	if err := train(ctx, c, f, 1, 2); err != nil {
 		return err
 	}
 	return audit(ctx, store, cast.Owner)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,7 +57,7 @@ func TestLinks(t *testing.T) {
 			to := filepath.Join(filepath.Dir(page), file)
 			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s: %v", page, err)
-			} else if heading != "" && !strings.Contains(read(t, to), "# "+strings.ReplaceAll(strings.ToUpper(heading[:1])+heading[1:], "-", " ")+"\n") {
+			} else if heading != "" && !slices.Contains(anchors(read(t, to)), heading) {
 				t.Errorf("%s: %s has no heading %s", page, to, heading)
 			}
 		}
@@ -65,6 +66,19 @@ func TestLinks(t *testing.T) {
 	if err != nil || links < 50 {
 		t.Error(links, "links", err)
 	}
+}
+
+var (
+	title  = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	silent = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors returns the names by which the headings of a page can be linked to.
+func anchors(page string) (names []string) {
+	for _, m := range title.FindAllStringSubmatch(page, -1) {
+		names = append(names, strings.ReplaceAll(silent.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return names
 }
 
 func read(t *testing.T, name string) string {

@@ -16,6 +16,9 @@ var fenced = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```\n")
 // TestDocsWalk plays the blocks marked sh of docs/OPERATOR.md and then of docs/AUDITOR.md in one shell and one folder. Each line of a block
 // marked text must be among what the sh block before it printed; … stands for anything.
 func TestDocsWalk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some 150 processes")
+	}
 	script, want := docsScript(t, "../../docs/OPERATOR.md", "../../docs/AUDITOR.md")
 	if len(want) < 10 {
 		t.Fatal(len(want), "blocks found")
