@@ -111,6 +111,7 @@ func TestAccounts(t *testing.T) {
 		c.OverSelection = rapid.Float64Range(0.5, 8).Draw(t, "over")
 		c.PeriodMinutes, c.DeadlineMinutes = rapid.Float64Range(20, 200).Draw(t, "period"), rapid.Float64Range(15, 600).Draw(t, "deadline")
 		c.MaxStaleness = rapid.IntRange(0, 5).Draw(t, "staleness")
+		c.MinSeparation = rapid.IntRange(1, 6).Draw(t, "separation")
 		s.Report.Bytes = rapid.IntRange(9000, 5_000_000).Draw(t, "bytes")
 		s.Profiles.A.BeamMbps, s.Profiles.A.BeamVehicles = rapid.SampledFrom([]float64{0, 1, 100}).Draw(t, "beam"), rapid.IntRange(1, 500).Draw(t, "sharers")
 		var attempts []planet.Attempt
@@ -122,8 +123,14 @@ func TestAccounts(t *testing.T) {
 func checkAccounts(t *rapid.T, s planet.Scenario, r *planet.Result, attempts []planet.Attempt) {
 	all := r.All()
 	byOutcome, counted := [planet.Outcomes]int{}, make([]int, len(r.Rounds))
-	up := 0.0
+	up, epochs := 0.0, map[int]int{}
 	for _, a := range attempts {
+		if a.Sealed >= 0 && !s.Schedule.Buffered { // told as their rounds end, not in order
+			if last, there := epochs[a.Vehicle]; there && max(last, r.Rounds[a.Round].Epoch)-min(last, r.Rounds[a.Round].Epoch) < s.Schedule.MinSeparation {
+				t.Fatalf("vehicle %d took part in epochs %d and %d", a.Vehicle, last, r.Rounds[a.Round].Epoch)
+			}
+			epochs[a.Vehicle] = r.Rounds[a.Round].Epoch
+		}
 		byOutcome[a.Outcome]++
 		up += float64(a.Sent)
 		checkAttempt(t, s, r, a)
