@@ -31,7 +31,7 @@ import veilsum
 import veilsum.nvflare
 from veilsum.local import Federation
 
-SITES, ROUNDS = 10, 8
+SITES, ROUNDS = 10, 4  # the simulator takes some 20 seconds a round
 
 
 class Trainer(Executor):
