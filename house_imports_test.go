@@ -81,6 +81,7 @@ var places = map[string][]string{
 	"github.com/spf13/cobra":         {"cmd"},
 	"github.com/spf13/pflag":         {"cmd"},
 	"github.com/prometheus":          {"cmd"},
+	"go.opentelemetry.io":            {"cmd"},
 	"golang.org/x/term":              {"cmd"},
 	"go.yaml.in/yaml":                {"cmd"},
 	"filippo.io":                     {"cmd"},

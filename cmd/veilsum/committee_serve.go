@@ -31,6 +31,7 @@ type watchFlags struct {
 	policy string
 	inner  string // address of the metrics
 	public bool
+	otlp   string
 	ahead  int
 	once   bool
 }
@@ -67,6 +68,7 @@ OPERATING.md names them. SIGUSR1 prints what was done so far; SIGINT and SIGTERM
 	c.Flags().BoolVar(&f.once, "once", false, "look once, then end")
 	c.Flags().StringVar(&f.inner, "metrics", "", "PORT or HOST:PORT for /metrics in the clear, 9101 for example; empty: none")
 	c.Flags().BoolVar(&f.public, "metrics-public", false, "let --metrics listen on an address that other machines reach")
+	c.Flags().StringVar(&f.otlp, "otlp", "", otlpHelp)
 	c.MarkFlagsMutuallyExclusive("metrics", "once")
 	return c
 }
@@ -91,7 +93,12 @@ func (a *app) committeeServe(ctx context.Context, f *watchFlags) error {
 		return err
 	}
 	metrics := newCommitteeMetrics(c)
-	c.Observe = metrics.observe
+	t, err := newTracer(ctx, f.otlp, "decryptor", c.Log)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	c.Observe = func(s watch.Step) { metrics.observe(s); t.step(s) }
 	w, err := watch.New(c)
 	if err != nil {
 		return usage("%w", err)

@@ -27,6 +27,7 @@ type serveFlags struct {
 	metrics    string
 	status     string
 	public     bool
+	otlp       string
 	cert, key  string
 	selfSigned string
 	names      []string
@@ -67,6 +68,7 @@ func (a *app) serveCommand() *cobra.Command {
 	flags.StringVar(&f.metrics, "metrics", "", "address for /metrics in the clear, 127.0.0.1:9100 for example; empty: none")
 	flags.StringVar(&f.status, "status", "", "PORT or HOST:PORT for a status page in the clear, 8080 for example; empty: none")
 	flags.BoolVar(&f.public, "status-public", false, "let --status listen on an address that other machines reach")
+	flags.StringVar(&f.otlp, "otlp", "", otlpHelp)
 	flags.StringVar(&f.cert, "cert", "", "certificate chain (PEM)")
 	flags.StringVar(&f.key, "key", "", "its private key (PEM)")
 	flags.StringVar(&f.selfSigned, "self-signed", "", "make a certificate for the names and write it to this file")
@@ -150,7 +152,12 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		debug.SetMemoryLimit(f.memory << 20)
 	}
 	m := newServeMetrics()
-	c.Observe = m.observe
+	t, err := newTracer(ctx, f.otlp, "gateway", c.Log)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	c.Observe = func(o gateway.Observation) { m.observe(o); t.request(o) }
 	g, err := gateway.New(c)
 	if err != nil {
 		return &usageError{Err: err, Hint: "see the limits in --help; --name is needed if the certificate has no names"}

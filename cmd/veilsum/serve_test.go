@@ -141,8 +141,9 @@ func TestServe(t *testing.T) {
 	first := writeCertificate(t, certFile, keyFile)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	spans := newReceiver(t)
 	s := startServe(t, ctx, "--store", root, "--owner", schema.NewPublicKey(f.Owner).String(), "--task", f.TaskID.String(),
-		"--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--status", "0", "--cert", certFile, "--key", keyFile)
+		"--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--status", "0", "--otlp", spans.url, "--cert", certFile, "--key", keyFile)
 	roots := x509.NewCertPool()
 	roots.AddCert(first)
 	v := f.Vehicles[0]
@@ -170,6 +171,7 @@ func TestServe(t *testing.T) {
 	if code := <-s.done; code != 0 {
 		t.Errorf("exit status %d: %s", code, s.stderr)
 	}
+	checkUploadSpans(t, spans, f, v)
 	for line := range strings.Lines(s.stderr.String()) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("no JSON: %q", line)

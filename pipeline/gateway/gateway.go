@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/gateway/internal/wire"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -48,13 +49,14 @@ type Config struct {
 	Now     func() time.Time  // default time.Now; for the expiry of keys, challenges and tokens
 }
 
-// Observation is one request, for metrics. All strings are from small sets.
+// Observation is one request, for metrics and traces. It names no vehicle; all strings are from small sets.
 type Observation struct {
 	Route    string // "challenge", "login", "object", "announce", "piece", "presign", "header", "health" or "none"
 	Status   int
 	Code     string // of a refusal, "" of a success
 	Bytes    int64  // of the request's body that were read
 	Duration time.Duration
+	Round    pipeline.RoundName // that the vehicle is logged in to, zero if it is not; for traces, not for labels
 }
 
 // Stats is what a gateway holds at the moment.
@@ -126,8 +128,9 @@ type exchange struct {
 	request *http.Request
 	route   string
 	status  int
-	read    int64             // bytes of the body
-	vehicle *schema.VehicleID // that is logged in
+	read    int64              // bytes of the body
+	vehicle *schema.VehicleID  // that is logged in
+	round   pipeline.RoundName // for which it is
 	attrs   []slog.Attr
 
 	patience time.Duration
@@ -162,7 +165,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	elapsed := time.Since(start)
 	if g.config.Observe != nil {
-		g.config.Observe(Observation{Route: x.route, Status: x.status, Code: code, Bytes: x.read, Duration: elapsed})
+		g.config.Observe(Observation{Route: x.route, Status: x.status, Code: code, Bytes: x.read, Duration: elapsed, Round: x.round})
 	}
 	g.log(x, code, err, elapsed)
 }

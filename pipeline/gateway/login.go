@@ -103,7 +103,7 @@ func (g *Gateway) bearer(x *exchange) (bearer, error) {
 		x.Header().Set("WWW-Authenticate", `Bearer realm="veilsum"`)
 		return bearer{}, refuse(wire.CodeLogin, "log in first: the token is missing, not this gateway's, or has expired")
 	}
-	x.vehicle = &b.vehicle
+	x.vehicle, x.round = &b.vehicle, b.round
 	x.note(slog.String("vehicle", b.vehicle.String()), slog.String("round", b.round.String()))
 	return b, g.rates.take(b.vehicle)
 }
