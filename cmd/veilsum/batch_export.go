@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/schema/tensors/export"
-	"github.com/veilsum/veilsum/storage"
 )
 
 type exportFlags struct {
@@ -84,10 +84,7 @@ func (f *exportFlags) aggregate(ctx context.Context, a *app) ([]byte, schema.Dig
 	if err != nil {
 		return nil, schema.Digest{}, withHint(fmt.Errorf("%w: round %s has no receipt: %w", pipeline.ErrNotReady, r.Name, err), `"veilsum round status" shows how far it is`)
 	}
-	if rec.Status != schema.StatusCommitted {
-		return nil, schema.Digest{}, fmt.Errorf("round %s is void and published nothing: %s", r.Name, rec.Reason)
-	}
-	raw, err := storage.ReadAll(ctx, o.store, pipeline.AggregateKey(r.Name, rec.Aggregate), rec.AggregateSize)
+	_, raw, err := collector.Published(ctx, o.store, r, rec)
 	return raw, rec.Aggregate, err
 }
 

@@ -20,7 +20,6 @@ import (
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
 	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/storage"
 )
 
@@ -343,12 +342,7 @@ func (d *demoRun) learn(ctx context.Context, opened *pipeline.Round, r *demoRoun
 }
 
 func (d *demoRun) apply(ctx context.Context, opened *pipeline.Round, r *demoRound) error {
-	hash := r.receipt.Aggregate
-	raw, err := storage.ReadAll(ctx, d.store, pipeline.AggregateKey(opened.Name, hash), r.receipt.AggregateSize)
-	if err != nil {
-		return err
-	}
-	aggregate, err := arrowipc.OpenAggregate(raw, hash)
+	aggregate, raw, err := collector.Published(ctx, d.store, opened, r.receipt)
 	if err != nil {
 		return err
 	}

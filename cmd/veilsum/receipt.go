@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -84,13 +83,6 @@ func (r *receiptResult) Text() string {
 		fmt.Fprintf(b, "decryptor %d answered wrongly: no explanation of the answers clears it\n", k)
 	}
 	return b.String()
-}
-
-func checkAggregate(b []byte, rec schema.Receipt) error {
-	if sha256.Sum256(b) != rec.Aggregate {
-		return fmt.Errorf("%w: the aggregate differs from its receipt", pipeline.ErrUntrusted)
-	}
-	return nil
 }
 
 type statusResult struct {

@@ -13,7 +13,6 @@ import (
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/storage"
 )
 
 func (a *app) roundCommand() *cobra.Command {
@@ -235,11 +234,8 @@ func (a *app) showReceipt(ctx context.Context, o *opened, r *pipeline.Round, rec
 		return err
 	}
 	if out != "" && rec.Status == schema.StatusCommitted {
-		b, err := storage.ReadAll(ctx, o.store, res.Key, rec.AggregateSize)
+		_, b, err := collector.Published(ctx, o.store, r, rec)
 		if err != nil {
-			return err
-		}
-		if err := checkAggregate(b, rec); err != nil {
 			return err
 		}
 		if old, err := os.ReadFile(out); err != nil || !bytes.Equal(old, b) { // a repeated step finds its own file

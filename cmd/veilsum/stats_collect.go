@@ -16,7 +16,6 @@ import (
 	"github.com/veilsum/veilsum/privacy/statistics"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
-	"github.com/veilsum/veilsum/storage"
 )
 
 type statsCollectFlags struct {
@@ -114,13 +113,9 @@ func (a *app) collectLanes(ctx context.Context, f *statsCollectFlags, o *opened)
 // released reads the verified aggregates of an epoch.
 func (a *app) released(ctx context.Context, o *opened, epoch uint64) (*pipeline.Released, error) {
 	rel, err := pipeline.LoadRelease(ctx, o.store, o.plan, o.id, epoch, func(r *pipeline.Round, rec schema.Receipt) ([]float64, float64, error) {
-		raw, err := storage.ReadAll(ctx, o.store, pipeline.AggregateKey(r.Name, rec.Aggregate), rec.AggregateSize)
+		g, _, err := collector.Published(ctx, o.store, r, rec)
 		if err != nil {
 			return nil, 0, err
-		}
-		g, err := arrowipc.OpenAggregate(raw, rec.Aggregate)
-		if err != nil {
-			return nil, 0, fmt.Errorf("%w: %w", pipeline.ErrUntrusted, err)
 		}
 		return g.Values, r.Privacy.NoiseStdDev(rec.Reports), nil
 	})

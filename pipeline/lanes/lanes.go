@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/robust"
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
@@ -158,18 +159,13 @@ func Load(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.Ta
 
 // Read reads the aggregate that a committed receipt names, by its hash.
 func Read(ctx context.Context, s storage.Store, r *pipeline.Round, rec schema.Receipt) (Lane, error) {
-	key := pipeline.AggregateKey(r.Name, rec.Aggregate)
-	raw, err := storage.ReadAll(ctx, s, key, rec.AggregateSize)
+	a, _, err := collector.Published(ctx, s, r, rec)
 	if err != nil {
 		return Lane{}, err
 	}
-	a, err := arrowipc.OpenAggregate(raw, rec.Aggregate)
-	if err != nil {
-		return Lane{}, fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
-	}
 	noise, err := strconv.ParseFloat(a.Meta[arrowipc.MetaNoiseStdDev], 64)
 	if err != nil || !(noise >= 0) || a.Meta[arrowipc.MetaReportCount] != strconv.Itoa(rec.Reports) {
-		return Lane{}, fmt.Errorf("%w: %s: its metadata is not that of its round", pipeline.ErrUntrusted, key)
+		return Lane{}, fmt.Errorf("%w: %s: its metadata is not that of its round", pipeline.ErrUntrusted, pipeline.AggregateKey(r.Name, rec.Aggregate))
 	}
 	return Lane{
 		Number: r.Name.Lane, Round: r.ID, Reports: rec.Reports, Mean: a.Values, NoiseStdDev: noise, ClippingNorm: r.Privacy.ClippingNorm(),

@@ -8,8 +8,8 @@ import (
 	"math"
 
 	"github.com/veilsum/veilsum/pipeline"
+	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/schema"
-	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/storage"
 )
 
@@ -37,15 +37,7 @@ type column struct {
 }
 
 func (c *call) aggregate(r *round, rec schema.Receipt) (any, error) {
-	if rec.Status != schema.StatusCommitted {
-		return nil, fmt.Errorf("%w: round %s is %s: %s", pipeline.ErrEnded, r.Name, rec.Status, rec.Reason)
-	}
-	key := pipeline.AggregateKey(r.Name, rec.Aggregate)
-	raw, err := storage.ReadAll(c, r.store, key, rec.AggregateSize)
-	if err != nil {
-		return nil, err
-	}
-	a, err := arrowipc.OpenAggregate(raw, rec.Aggregate)
+	a, _, err := collector.Published(c, r.store, r.Round, rec)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +54,7 @@ func (c *call) aggregate(r *round, rec schema.Receipt) (any, error) {
 		putValues(out[x.Offset:], values[:x.Values], x.DType)
 		values = values[x.Values:]
 	}
-	return map[string]any{"columns": columns, "metadata": a.Meta, "receipt": rec, "key": key}, nil
+	return map[string]any{"columns": columns, "metadata": a.Meta, "receipt": rec, "key": pipeline.AggregateKey(r.Name, rec.Aggregate)}, nil
 }
 
 // align is where Arrow wants buffers to begin.
