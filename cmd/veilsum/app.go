@@ -61,7 +61,7 @@ round close, committee check, round propose, committee vote, committee answer
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print typed JSON lines instead of text")
 	root.PersistentFlags().StringVar(&a.identity.Path, "identity", "", "age identity file that opens encrypted keys, - for standard input")
 	root.PersistentFlags().StringVar(&a.passphrase.Path, "passphrase-file", "", "file with the passphrase of encrypted keys, - for standard input")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
+	root.SetFlagErrorFunc(badFlags)
 	root.AddCommand(a.keyCommand(), a.taskCommand(), a.fleetCommand(), a.committeeCommand(), a.roundCommand(),
 		a.modelCommand(), a.clientCommand(), a.batchCommand(), a.regionCommand(), a.statsCommand(), a.budgetCommand(), a.auditCommand(), a.storeCommand(), a.serveCommand(), a.statusCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand())
 	return root
@@ -85,6 +85,11 @@ func noSubcommand(c *cobra.Command, args []string) error {
 	return &usageError{Err: fmt.Errorf("%s", msg), Hint: fmt.Sprintf("%q lists the commands", c.CommandPath()+" --help")}
 }
 
+// badFlags is a mistake in the flags or arguments of a command.
+func badFlags(c *cobra.Command, err error) error {
+	return &usageError{Err: err, Hint: fmt.Sprintf("%q explains them and shows an example", c.CommandPath()+" --help")}
+}
+
 // suggestDistance is how many letters a mistyped command may differ from a suggestion.
 const suggestDistance = 2
 
@@ -102,7 +107,7 @@ func verb(use, short, long, example string, args cobra.PositionalArgs, do func(c
 		Use: use, Short: short, Long: strings.TrimSpace(short + ".\n\n" + long),
 		Args: func(c *cobra.Command, given []string) error {
 			if err := errors.Join(args(c, given), c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
-				return usage("%w", err)
+				return badFlags(c, err)
 			}
 			return nil
 		},

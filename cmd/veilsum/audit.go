@@ -192,9 +192,9 @@ func (r auditResult) Text() string {
 		}
 	}
 	for _, sc := range s.Scopes {
-		fmt.Fprintf(b, "scope %q: epsilon %.6g of %g at delta %g, %d epochs charged (%s)\n", sc.Name, sc.Spent, sc.Allowed, sc.Delta, sc.Epochs, accountsText(sc.Accountants))
+		fmt.Fprintf(b, "scope %q: epsilon %.6g of %g at delta %g, %s charged%s\n", sc.Name, sc.Spent, sc.Allowed, sc.Delta, many(sc.Epochs, "epoch"), accountsText(sc.Accountants))
 		if w := sc.Worst; w != nil {
-			fmt.Fprintf(b, "  worst vehicle: %d epochs, epsilon %.6g (%s)\n", w.Epochs, w.Epsilon[0].Epsilon, w.Epsilon[0].Accountant)
+			fmt.Fprintf(b, "  worst vehicle: %s, epsilon %.6g (%s)\n", many(w.Epochs, "epoch"), w.Epsilon[0].Epsilon, w.Epsilon[0].Accountant)
 		}
 	}
 	for _, sc := range r.Scopes {
@@ -236,5 +236,8 @@ func accountsText(all []auditor.Account) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %.6g%s", x.Accountant, x.Epsilon, note))
 	}
-	return strings.Join(parts, "; ")
+	if len(parts) == 0 {
+		return "" // the audit ended before it counted
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }

@@ -98,5 +98,5 @@ type exportResult struct {
 
 // Text implements ui.Result.
 func (r exportResult) Text() string {
-	return fmt.Sprintf("%s: %d tensors of %d values, %d bytes\n", r.File, r.Tensors, r.Values, r.Bytes)
+	return fmt.Sprintf("%s: %s of %s, %d bytes\n", r.File, many(r.Tensors, "tensor"), many(r.Values, "value"), r.Bytes)
 }

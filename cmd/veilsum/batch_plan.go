@@ -38,7 +38,9 @@ list and flags give the same plan, whoever makes it.
 --region NAME=FILE adds the reports of a region below one step of its own; reports that no
 file names are a region without a name. --steps prints, instead of the plan, one JSON object a line for
 each step, lower levels first: its plan, level, index, name (step) and the names of its inputs.
-Each line is what "batch step" reads.`
+Each line is what "batch step" reads.
+
+A plan is of one list: of a task with lanes plan each one, with --lane (lane 0 without it).`
 
 type batchPlanFlags struct {
 	treeFlags
@@ -204,7 +206,7 @@ func (p batchPlanResult) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "plan %s of %d reports\n", p.Plan, p.Reports)
 	for i, n := range p.Levels {
-		fmt.Fprintf(&b, "level %d: %d steps\n", i+1, n)
+		fmt.Fprintf(&b, "level %d: %s\n", i+1, many(n, "step"))
 	}
 	for _, g := range p.Regions {
 		if g.Name != "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ type runFlags struct {
 }
 
 const batchRunHelp = `Does all steps of a plan on this machine, a level at a time, as many steps at once as there are processors.
-Without --plan it plans first, as "batch plan" does with the same flags.
+Without --plan it plans first, as "batch plan" does with the same flags; of a task with lanes it does all
+lanes of the epoch, unless --lane names one.
 
 Memory is one accumulator (4 bytes a value) and 1 + --read-ahead packed reports (about 2.5 bytes a value each)
 for each worker, whatever the number of reports. It may be killed and started again at any time, or run beside other
@@ -26,9 +28,9 @@ workers: steps that are done are found, and none of their reports is read again.
 
 func (a *app) batchRunCommand() *cobra.Command {
 	f := &runFlags{}
-	c := f.register(verb("run", "Do all steps of a plan on this machine", batchRunHelp,
+	c := f.acrossLanes(f.register(verb("run", "Do all steps of a plan on this machine", batchRunHelp,
 		"  veilsum batch run --epoch 1 --store file:./store --task $TASK --owner owner.pub", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return a.batchRun(ctx, f) }))
+		func(ctx context.Context, _ []string) error { return a.batchRun(ctx, f) })))
 	c.Flags().StringVar(&f.plan, "plan", "", "the plan's hash, as \"batch plan\" printed it (default: plan now)")
 	c.Flags().IntVar(&f.workers, "workers", 0, "steps at a time (default: one for each processor)")
 	c.Flags().IntVar(&f.readAhead, "read-ahead", 0, "reports that each worker reads before it needs them (default 2)")
@@ -39,16 +41,28 @@ func (a *app) batchRun(ctx context.Context, f *runFlags) error {
 	if f.workers < 0 || f.readAhead < 0 {
 		return usage("--workers and --read-ahead are 1 or more")
 	}
-	o, r, err := f.round(ctx)
+	o, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
-	var t *batch.Tree
-	if f.plan != "" {
-		t, err = loadPlan(ctx, o, r, f.plan, schema.Digest{})
-	} else {
-		t, err = a.plant(ctx, &f.treeFlags, o, r)
+	// These are of one list, and lists are of one lane.
+	for _, x := range []struct{ flag, value string }{{"--plan", f.plan}, {"--reports", f.reports}, {"--region", strings.Join(f.regions, " ")}} {
+		if err := f.single(o, x.flag, x.value); err != nil {
+			return err
+		}
 	}
+	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
+		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+		if err != nil {
+			return err
+		}
+		return a.runRound(ctx, f, o, r)
+	})
+}
+
+// runRound does all steps of one round's plan.
+func (a *app) runRound(ctx context.Context, f *runFlags, o *opened, r *pipeline.Round) error {
+	t, err := a.treeOf(ctx, f, o, r)
 	if err != nil {
 		return err
 	}
@@ -65,6 +79,14 @@ func (a *app) batchRun(ctx context.Context, f *runFlags) error {
 		Partial: root.Partial, SHA256: root.SHA256, Bytes: root.Bytes,
 	})
 	return nil
+}
+
+// treeOf is the plan that --plan names, or the one that the other flags make.
+func (a *app) treeOf(ctx context.Context, f *runFlags, o *opened, r *pipeline.Round) (*batch.Tree, error) {
+	if f.plan != "" {
+		return loadPlan(ctx, o, r, f.plan, schema.Digest{})
+	}
+	return a.plant(ctx, &f.treeFlags, o, r)
 }
 
 type runResult struct {
@@ -85,5 +107,5 @@ func (r runResult) Text() string {
 	if r.Found > 0 {
 		found = fmt.Sprintf(", %d of them done before", r.Found)
 	}
-	return fmt.Sprintf("partial %s of %d reports in %d steps%s\n", r.SHA256, r.Reports, r.Steps, found) + refusalLines(r.Refused)
+	return fmt.Sprintf("partial %s of %s in %s%s\n", r.SHA256, many(r.Reports, "report"), many(r.Steps, "step"), found) + refusalLines(r.Refused)
 }

@@ -125,8 +125,8 @@ type ledgerResult struct {
 
 // Text implements ui.Result.
 func (r budgetResult) Text() string {
-	text := fmt.Sprintf("scope %q: %d epochs charged\nspent    %s\nallowed  epsilon %g at delta %g\nleft     %d more epochs of this task\nledger   %d entries, root %s\n",
-		r.Scope, r.Epochs, r.Spent, r.Allowed, r.Spent.Delta, r.RoundsLeft, r.Ledger.Size, r.Ledger.Root)
+	text := fmt.Sprintf("scope %q: %s charged\nspent    %s\nallowed  epsilon %g at delta %g\nleft     %s of this task\nledger   %d entries, root %s\n",
+		r.Scope, many(r.Epochs, "epoch"), r.Spent, r.Allowed, r.Spent.Delta, many(r.RoundsLeft, "more epoch"), r.Ledger.Size, r.Ledger.Root)
 	if n := r.Ledger.Unsigned; n > 0 {
 		text += fmt.Sprintf("warning  %d unsigned entries behind the newest signed checkpoint: a collector is at work, or died; \"round propose\" or \"round collect\" signs them\n", n)
 	}

@@ -333,7 +333,7 @@ func (r *planAnswer) Text() string {
 		line("needed", "noise multiplier %.6g by rdp, %.6g by tight for %d rounds%s", upward(n.RDP), upward(n.Tight), n.Rounds, yardstick(n.Gaussian))
 	}
 	if s := r.Scope; s != nil {
-		line("scope", "%q has spent %s in %d epochs; %d more epochs of the stored task are left", s.Name, s.Spent, s.Epochs, s.RoundsLeft)
+		line("scope", "%q has spent %s in %s; left: %s of the stored task", s.Name, s.Spent, many(s.Epochs, "epoch"), many(s.RoundsLeft, "more epoch"))
 	}
 	r.laneLine(line)
 	for _, w := range r.Warnings {

@@ -33,7 +33,7 @@ func (r *planAnswer) page() report.Plan {
 		d.Wanted, d.Needed = n.Rounds, n.RDP
 	}
 	if s := r.Scope; s != nil {
-		d.Spent = fmt.Sprintf("Scope “%s” has spent %s in %d epochs already; %d more epochs of the stored task are left. The figures here are of an unspent budget.", s.Name, s.Spent, s.Epochs, s.RoundsLeft)
+		d.Spent = fmt.Sprintf("Scope “%s” has spent %s in %s already; left: %s of the stored task. The figures here are of an unspent budget.", s.Name, s.Spent, many(s.Epochs, "epoch"), many(s.RoundsLeft, "more epoch"))
 	}
 	for _, c := range r.Curves {
 		line := report.PlanCurve{NoiseMultiplier: c.NoiseMultiplier}

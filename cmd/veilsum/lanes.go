@@ -19,7 +19,7 @@ import (
 // acrossLanes makes a command work on all lanes of its epoch, unless --lane names one.
 func (f *roundFlags) acrossLanes(c *cobra.Command) *cobra.Command {
 	flag := c.Flags().Lookup("lane")
-	flag.Usage, flag.DefValue = "lane of the round; default all lanes of the epoch", ""
+	flag.Usage, flag.DefValue = "lane of the round; default all lanes of the epoch", "0" // pflag shows any other default
 	f.oneLane = func() bool { return c.Flags().Changed("lane") }
 	return c
 }

@@ -279,7 +279,7 @@ func TestStatisticsExample(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"wrists asks 4 questions of the fields exercise, max_ax, motion, std_gy", "24 vehicles, epsilon ", "1 epochs charged", "exercises count", "TRAP", "quantile"} {
+	for _, want := range []string{"wrists asks 4 questions of the fields exercise, max_ax, motion, std_gy", "24 vehicles, epsilon ", "1 epoch charged", "exercises count", "TRAP", "quantile"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
