@@ -307,9 +307,9 @@ var first = regexp.MustCompile(`(report|vehicle) [rv][0-9.]+`)
 func (s *scene) each(a args, step func(d *decryptor.Decryptor) (string, error)) {
 	said := map[string][]string{}
 	var order []string
-	cut := *s.power
+	left, after := s.power.Left, s.power.After
 	for _, k := range a.list("decryptors") {
-		*s.power = cut
+		s.power.Set(left, after)
 		d, exit := s.f.Decryptor(k)
 		text, err := step(d)
 		exit()

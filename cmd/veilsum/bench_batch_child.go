@@ -72,6 +72,7 @@ func (a *app) hashFiles(ctx context.Context, root string) error {
 		g.Go(func() error {
 			var buf []byte
 			for i := w; i < len(files) && ctx.Err() == nil; i += workers {
+				var err error
 				if buf, err = readReusing(files[i], buf); err != nil {
 					return err
 				}

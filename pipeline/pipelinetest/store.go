@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
@@ -54,20 +55,36 @@ func (f *Fleet) Unchanged(want error, step func() error) {
 var ErrPower = errors.New("power cut")
 
 // Power fails at one of a role's durable writes, before or after it took
-// place, and at everything later until it is restored. It counts writes to the store and to state files alike.
+// place, and at everything later until it is restored. It counts writes to the store and to state files alike; those to
+// the store, which may come from several goroutines, one after the other.
 type Power struct {
 	Left  int  // writes that still succeed; negative: all
 	After bool // the fatal write takes place, but nobody hears of it
 	dead  bool
+	mu    sync.Mutex // the fields; Left and After may be set before it is used
+	write sync.Mutex // of a Powered store
 }
 
 // Restore switches it on again, with all writes allowed.
-func (p *Power) Restore() { *p = Power{Left: -1} }
+func (p *Power) Restore() { p.Set(-1, false) }
+
+// Set switches it on again, to be cut as the fields of these names say.
+func (p *Power) Set(left int, after bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Left, p.After, p.dead = left, after, false
+}
 
 // Dead tells whether the power was cut.
-func (p *Power) Dead() bool { return p.dead }
+func (p *Power) Dead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
+}
 
 func (p *Power) before() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.dead || p.Left == 0 && !p.After {
 		p.dead = true
 		return ErrPower
@@ -76,6 +93,8 @@ func (p *Power) before() error {
 }
 
 func (p *Power) after() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.Left == 0 {
 		p.dead = true
 		return ErrPower
@@ -102,6 +121,8 @@ type Powered struct {
 
 // PutOnce implements storage.Store.
 func (s Powered) PutOnce(ctx context.Context, key string, body []byte) (storage.Outcome, error) {
+	s.Power.write.Lock()
+	defer s.Power.write.Unlock()
 	if err := s.Power.before(); err != nil {
 		return 0, err
 	}
