@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/schema/arrowipc"
 	"github.com/veilsum/veilsum/schema/tensors/export"
+	"github.com/veilsum/veilsum/storage"
 )
 
 type exportFlags struct {
@@ -53,6 +55,9 @@ func (a *app) batchExport(ctx context.Context, f *exportFlags) error {
 		return err
 	}
 	agg, err := arrowipc.OpenAggregate(raw, sum)
+	if err != nil && f.from != "" {
+		return withHint(err, "--from takes the mean that \"round collect\" or \"round merge\" wrote")
+	}
 	if err != nil {
 		return err
 	}
@@ -81,6 +86,9 @@ func (f *exportFlags) aggregate(ctx context.Context, a *app) ([]byte, schema.Dig
 		return nil, schema.Digest{}, err
 	}
 	rec, err := pipeline.LoadReceipt(ctx, o.store, r)
+	if err != nil && !errors.Is(err, storage.ErrNotExist) {
+		return nil, schema.Digest{}, err // a receipt that does not verify is nothing to wait for
+	}
 	if err != nil {
 		return nil, schema.Digest{}, withHint(fmt.Errorf("%w: round %s has no receipt: %w", pipeline.ErrNotReady, r.Name, err), `"veilsum round status" shows how far it is`)
 	}

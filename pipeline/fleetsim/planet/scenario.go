@@ -178,7 +178,7 @@ func within(x, low, high float64) bool { return x >= low && x <= high }
 func (s Scenario) Validate() error {
 	c := s.Schedule
 	checks := []check{
-		{"vehicles", s.Vehicles >= 1 && s.Vehicles <= 20_000_000},
+		{"vehicles, 1 to 20 million,", s.Vehicles >= 1 && s.Vehicles <= 20_000_000},
 		{"days", s.Days > 0 && s.Days <= 366},
 		{"watched", s.Watched >= 0},
 		{"regions", s.regionsValid()},
