@@ -114,5 +114,5 @@ func (m *demoModel) text() string {
 	if m.ByDelta > 0 {
 		how = fmt.Sprintf(", %d of them by a delta of %d bytes for %d", m.ByDelta, m.Delta, m.Whole)
 	}
-	return fmt.Sprintf("model      release %d, verified and run by %d vehicles%s: %.1f %% right on their own data\n", m.Serial, m.Vehicles, how, 100*m.OnRows)
+	return fmt.Sprintf("model      release %d, verified and run by %d vehicles%s: %.1f %% right on the data it learned from\n", m.Serial, m.Vehicles, how, 100*m.OnRows)
 }

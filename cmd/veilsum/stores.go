@@ -145,6 +145,9 @@ func (f *roundFlags) round(ctx context.Context) (*opened, *pipeline.Round, error
 		return nil, nil, err
 	}
 	r, err := pipeline.LoadRound(ctx, o.store, o.plan, f.name(o.id))
+	if errors.Is(err, pipeline.ErrNotReady) {
+		err = withHint(err, `run this again later: the collector opens it with "veilsum round open"; or check --epoch and --lane`)
+	}
 	return o, r, err
 }
 
