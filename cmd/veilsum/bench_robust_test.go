@@ -11,6 +11,9 @@ import (
 var tinyRobust = robustSizes{vehicles: 1500, rounds: 2, shares: []float64{0, 0.02}, rules: []string{"median", "gate+median"}}
 
 func TestBenchRobust(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a dozen seconds")
+	}
 	var out, errs bytes.Buffer
 	a := newApp(strings.NewReader(""), &out, &errs)
 	a.json = true

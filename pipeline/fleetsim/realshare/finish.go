@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/veilsum/veilsum/pipeline/decryptor"
@@ -31,16 +32,18 @@ func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) err
 		return err
 	}
 	collecting := w.c.Clock() - start
+	var refused atomic.Int64 // by all members, who check at once
 	member, err := w.members(func(d *decryptor.Decryptor) error {
 		checked, err := d.Check(ctx, w.c.Store, w.round, candidates, nil)
 		if err == nil {
-			out.Refused += len(checked.Refused)
+			refused.Add(int64(len(checked.Refused)))
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	out.Refused += int(refused.Load())
 	start = w.c.Clock()
 	proposal, err := w.collector.Propose(ctx, w.c.Store, w.round, candidates)
 	if err != nil {

@@ -51,6 +51,9 @@ func (p *plain) check(t rapid.TB, a *ring.Accumulator) {
 // TestAccumulatorHeadroom adds all-ones blocks up to, onto and beyond the edge
 // where lanes must be reduced, checking at every step near it, twice around.
 func TestAccumulatorHeadroom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long with the race detector; one goroutine")
+	}
 	each(t, func(t *testing.T, r *ring.Ring) {
 		limit := 1 << (32 - r.Bits()) // fields that fit from zero
 		full := ones(r.BlockBytes())
@@ -79,6 +82,9 @@ func TestAccumulatorHeadroom(t *testing.T) {
 // near its end, with the fields that make it dearest: zero and Q (which both
 // subtract Q) and all ones.
 func TestAccumulatorSubEdge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long with the race detector; one goroutine")
+	}
 	each(t, func(t *testing.T, r *ring.Ring) {
 		limit := 1 << (32 - r.Bits())
 		full, zero := ones(r.BlockBytes()), make([]byte, r.BlockBytes())

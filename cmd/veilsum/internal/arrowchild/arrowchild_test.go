@@ -96,6 +96,9 @@ func TestErrors(t *testing.T) {
 
 // TestLengthBomb: the bytes that made the reader ask for tens of gigabytes are an error.
 func TestLengthBomb(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long with the race detector; one goroutine")
+	}
 	path, _ := update(t)
 	good, err := os.ReadFile(path)
 	if err != nil {
