@@ -128,9 +128,9 @@ func TestOtherCompression(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(){
-		"other map":  func() { a.Values = f.expandedBy(t, f.rounds[1], a.Values) },
-		"other kind": func() { a.Meta[arrowipc.MetaCompression] = "random_k" },
-		"no error":   func() { a.Meta[arrowipc.MetaCompressionRMSE] = "0" },
+		"other map":   func() { a.Values = f.expandedBy(t, f.rounds[1], a.Values) },
+		"other kind":  func() { a.Meta[arrowipc.MetaCompression] = "random_k" },
+		"other error": func() { a.Meta[arrowipc.MetaCompressionRMSE] = "12345" },
 	} {
 		change()
 		forged, err := arrowipc.EncodeAggregate(f.Task.Tensors, a.Values, a.Meta)
