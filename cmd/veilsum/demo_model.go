@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math"
 	"sync"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -20,7 +18,7 @@ const demoBits = 4
 // release publishes the trainer's model, rounded after the first, with the rounds that went into it, and trains on with
 // the released bytes.
 func (d *demoRun) release(ctx context.Context, rounds []pipeline.RoundName) error {
-	x := releaser.Publication{Model: modelBytes(d.trainer.Model()), Bases: 1, Rounds: rounds, Note: "veilsum demo"}
+	x := releaser.Publication{Model: fleetsim.EncodeModel(d.trainer.Model()), Bases: 1, Rounds: rounds, Note: "veilsum demo"}
 	if d.released != nil {
 		d.before, x.Bits = d.released.Model, demoBits
 	}
@@ -28,24 +26,7 @@ func (d *demoRun) release(ctx context.Context, rounds []pipeline.RoundName) erro
 	if d.released, err = d.world.releaser.Release(ctx, d.store, d.world.plan, d.world.task, x); err != nil {
 		return err
 	}
-	return d.trainer.Load(parseModel(d.released.Model))
-}
-
-// modelBytes is the published form of a model: its values as little-endian float32.
-func modelBytes(model []float32) []byte {
-	b := make([]byte, 0, 4*len(model))
-	for _, v := range model {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-	}
-	return b
-}
-
-func parseModel(b []byte) []float32 {
-	model := make([]float32, len(b)/4)
-	for i := range model {
-		model[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return model
+	return d.trainer.Load(fleetsim.DecodeModel(d.released.Model))
 }
 
 // demoModel is what the vehicles made of the last release.
@@ -104,7 +85,7 @@ func (d *demoRun) load(ctx context.Context, i int, have []byte) (*client.Fetched
 	if err != nil {
 		return nil, 0, err
 	}
-	share, err := d.fleet.AccuracyOf(i, parseModel(f.Model))
+	share, err := d.fleet.AccuracyOf(i, fleetsim.DecodeModel(f.Model))
 	return f, share, err
 }
 

@@ -165,7 +165,7 @@ func (d *demoRun) train(ctx context.Context, round *pipeline.Round, i int) (clie
 	if schema.HashModel(raw) != hash {
 		return client.Update{}, fmt.Errorf("%w: model %s has another hash", pipeline.ErrUntrusted, hash.Short())
 	}
-	values, err := d.fleet.LocalUpdate(parseModel(raw), i)
+	values, err := d.fleet.LocalUpdate(fleetsim.DecodeModel(raw), i)
 	return client.Update{Values: values, ModelHash: hash}, err
 }
 

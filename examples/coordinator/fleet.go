@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"math"
 	"os"
 
 	"github.com/veilsum/veilsum/pipeline"
@@ -73,7 +71,7 @@ func newTask(fleet *fleetsim.Fleet) (schema.Task, error) {
 
 // drive is what the vehicles do in an epoch: those that are there train, seal and send, in one message each.
 func drive(ctx context.Context, store storage.Store, cast *trial.Cast, fleet *fleetsim.Fleet, epoch uint64, model *fleetsim.Trainer) error {
-	fates, hash := fleet.Plan(1, int(epoch)-1), schema.HashModel(encode(model.Model()))
+	fates, hash := fleet.Plan(1, int(epoch)-1), schema.HashModel(fleetsim.EncodeModel(model.Model()))
 	return pipeline.ForEach(ctx, cast.Vehicles(), func(ctx context.Context, _, i int) error {
 		if fates[i] != fleetsim.Present {
 			return nil
@@ -94,13 +92,4 @@ func drive(ctx context.Context, store storage.Store, cast *trial.Cast, fleet *fl
 		_, err = v.Upload(ctx, store, report.File(), nil)
 		return err
 	})
-}
-
-// encode writes a model as raw float32, as the vehicles read it.
-func encode(model []float32) []byte {
-	b := make([]byte, 0, 4*len(model))
-	for _, w := range model {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(w))
-	}
-	return b
 }

@@ -78,7 +78,7 @@ func train(ctx context.Context, store storage.Store, cast *trial.Cast, fleet *fl
 	}
 	model := fleet.Trainer()
 	for epoch := uint64(1); epoch <= uint64(rounds); epoch++ {
-		round, err := c.Start(ctx, epoch, encode(model.Model()))
+		round, err := c.Start(ctx, epoch, fleetsim.EncodeModel(model.Model()))
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@ package pace
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -94,7 +93,7 @@ func Train(ctx context.Context, fleet *fleetsim.Fleet, s Settings) (*Curve, erro
 		fleet: fleet, settings: s, attempts: all, random: rand.New(rand.NewPCG(s.Scenario.Seed, 77)),
 		versions: []version{{model: fleet.Trainer().Model()}}, velocity: make([]float64, fleet.Dimension()), curve: &Curve{ModelBytes: 4 * fleet.Dimension()},
 	}
-	t.versions[0].bytes = bytesOf(t.versions[0].model)
+	t.versions[0].bytes = fleetsim.EncodeModel(t.versions[0].model)
 	if err := t.run(ctx, result); err != nil {
 		return nil, err
 	}
@@ -192,14 +191,14 @@ func (t *training) open(list []planet.Attempt, announced int, p *Point) error {
 
 // release rounds the model as releaser.Releaser does.
 func (t *training) release(next []float32) error {
-	v := version{bytes: bytesOf(next), grid: delta.NoGrid}
+	v := version{bytes: fleetsim.EncodeModel(next), grid: delta.NoGrid}
 	if t.settings.Bits > 0 {
 		var err error
 		if v.bytes, v.grid, err = delta.Round(t.versions[len(t.versions)-1].bytes, v.bytes, t.settings.Bits); err != nil {
 			return err
 		}
 	}
-	v.model = modelOf(v.bytes)
+	v.model = fleetsim.DecodeModel(v.bytes)
 	t.versions = append(t.versions, v)
 	return nil
 }
@@ -207,7 +206,7 @@ func (t *training) release(next []float32) error {
 // evaluate has every vehicle run the last released model on its own rows.
 func (t *training) evaluate() error {
 	last := t.versions[len(t.versions)-1]
-	t.curve.Model = modelOf(last.bytes)
+	t.curve.Model = fleetsim.DecodeModel(last.bytes)
 	for v := range t.fleet.Vehicles() {
 		share, err := t.fleet.AccuracyOf(v, t.curve.Model)
 		if err != nil {
@@ -224,20 +223,4 @@ func norm(v []float32) float64 {
 		total += float64(x) * float64(x)
 	}
 	return math.Sqrt(total)
-}
-
-func bytesOf(model []float32) []byte {
-	b := make([]byte, 0, 4*len(model))
-	for _, v := range model {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-	}
-	return b
-}
-
-func modelOf(b []byte) []float32 {
-	model := make([]float32, len(b)/4)
-	for i := range model {
-		model[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return model
 }
