@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/schema"
@@ -16,8 +17,7 @@ import (
 // finish closes the list, lets the last vehicle come too late, and opens the sum; where links let too few
 // reports through, there is no list.
 func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) error {
-	n := w.c.onTime()
-	late, err := w.set(ctx, n) // sealed in time
+	late, err := w.set(ctx, w.c.onTime()) // sealed in time
 	if err != nil {
 		return err
 	}
@@ -26,66 +26,67 @@ func (w *world) finish(ctx context.Context, out *Calibration, sum []float64) err
 	if w.delivered < w.c.least() {
 		return nil
 	}
-	start := w.c.Clock()
-	candidates, _, err := w.collector.Close(ctx, w.c.Store, w.round)
+	mean, err := w.openSum(ctx, out)
 	if err != nil {
 		return err
 	}
-	collecting := w.c.Clock() - start
-	var refused atomic.Int64 // by all members, who check at once
-	member, err := w.members(func(d *decryptor.Decryptor) error {
-		checked, err := d.Check(ctx, w.c.Store, w.round, candidates, nil)
-		if err == nil {
-			refused.Add(int64(len(checked.Refused)))
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	out.Refused += int(refused.Load())
-	start = w.c.Clock()
-	proposal, err := w.collector.Propose(ctx, w.c.Store, w.round, candidates)
-	if err != nil {
-		return err
-	}
-	collecting += w.c.Clock() - start
-	out.Listed = proposal.Reports
-	for _, step := range []func(*decryptor.Decryptor) error{
-		func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, w.c.Store, w.round); return err },
-		func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, w.c.Store, w.round, nil); return err },
-	} {
-		took, err := w.members(step)
-		if err != nil {
-			return err
-		}
-		member += took
-	}
-	start = w.c.Clock()
-	got, err := w.collector.Collect(ctx, w.c.Store, w.round, nil)
-	if err != nil {
-		return err
-	}
-	collecting += w.c.Clock() - start
-	if got.Receipt.Status != schema.StatusCommitted {
-		return fmt.Errorf("realshare: the round ended %s", got.Receipt.Status)
-	}
-	out.MemberSeconds = member.Seconds() / float64(w.Plan.Task.Committee.Size*n)
-	out.CollectSeconds = collecting.Seconds() / float64(n)
 	if err := w.tooLate(ctx, late, out); err != nil {
 		return err
 	}
-	return w.judge(got.Mean, sum, out)
+	return w.judge(mean, sum, out)
 }
 
-// members runs a step on each decryptor and returns the processor time of all.
-func (w *world) members(step func(*decryptor.Decryptor) error) (time.Duration, error) {
-	start := w.c.Clock()
-	if err := w.Committee(func(_ int, d *decryptor.Decryptor) error { return step(d) }); err != nil {
-		return 0, fmt.Errorf("realshare: %w", err)
+// openSum plays the round from its list to its receipt, and notes what the roles spent. It returns the mean.
+func (w *world) openSum(ctx context.Context, out *Calibration) ([]float64, error) {
+	var collecting, members time.Duration
+	var refused atomic.Int64 // by all members, who check at once
+	var candidates schema.Digest
+	var proposal *collector.Proposal
+	var got *collector.Collected
+	s, r := w.c.Store, w.round
+	for _, step := range []struct {
+		spent *time.Duration
+		do    func() error
+	}{
+		{&collecting, func() (err error) { candidates, _, err = w.collector.Close(ctx, s, r); return err }},
+		{&members, w.members(func(d *decryptor.Decryptor) error {
+			checked, err := d.Check(ctx, s, r, candidates, nil)
+			if err == nil {
+				refused.Add(int64(len(checked.Refused)))
+			}
+			return err
+		})},
+		{&collecting, func() (err error) { proposal, err = w.collector.Propose(ctx, s, r, candidates); return err }},
+		{&members, w.members(func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, s, r); return err })},
+		{&members, w.members(func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, s, r, nil); return err })},
+		{&collecting, func() (err error) { got, err = w.collector.Collect(ctx, s, r, nil); return err }},
+	} {
+		start := w.c.Clock()
+		if err := step.do(); err != nil {
+			return nil, err
+		}
+		*step.spent += w.c.Clock() - start
 	}
-	w.c.Progress("committee", 1, 1)
-	return w.c.Clock() - start, nil
+	if got.Receipt.Status != schema.StatusCommitted {
+		return nil, fmt.Errorf("realshare: the round ended %s", got.Receipt.Status)
+	}
+	n := w.c.onTime()
+	out.Refused += int(refused.Load())
+	out.Listed = proposal.Reports
+	out.MemberSeconds = members.Seconds() / float64(w.Plan.Task.Committee.Size*n)
+	out.CollectSeconds = collecting.Seconds() / float64(n)
+	return got.Mean, nil
+}
+
+// members is a step of each decryptor.
+func (w *world) members(step func(*decryptor.Decryptor) error) func() error {
+	return func() error {
+		if err := w.Committee(func(_ int, d *decryptor.Decryptor) error { return step(d) }); err != nil {
+			return fmt.Errorf("realshare: %w", err)
+		}
+		w.c.Progress("committee", 1, 1)
+		return nil
+	}
 }
 
 // tooLate delivers the last report after the round's end.
