@@ -1,11 +1,9 @@
 package pipeline_test
 
 import (
-	"context"
 	"math"
 	"testing"
 
-	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/privacy"
 )
@@ -47,29 +45,11 @@ func TestLocalTrustModel(t *testing.T) {
 // playRound plays epoch 1 with all vehicles and decryptors 0 to 2.
 func playRound(t *testing.T, f *pipelinetest.Fleet, n int) (mean []float64, sigma float64) {
 	t.Helper()
-	ctx := context.Background()
 	r := f.Open(1)
 	for i := range n {
 		f.Report(r, i)
 	}
-	candidates, _, err := f.Collector.Close(ctx, f.Store, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	members := []int{0, 1, 2}
-	f.Committee(members, func(d *decryptor.Decryptor) error {
-		_, err := d.Check(ctx, f.Store, r, candidates, nil)
-		return err
-	})
-	if _, err := f.Collector.Propose(ctx, f.Store, r, candidates); err != nil {
-		t.Fatal(err)
-	}
-	f.Committee(members, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
-	f.Committee(members, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
-	got, err := f.Collector.Collect(ctx, f.Store, r, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := f.Finish(r, f.Listed(r, 0, 1, 2), 0, 1, 2)
 	enc, err := privacy.NewEncoder(r.Privacy, r.ID.Digest)
 	if err != nil {
 		t.Fatal(err)

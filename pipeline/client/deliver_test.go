@@ -85,14 +85,7 @@ func TestFates(t *testing.T) {
 	f.Unchanged(nil, func() error { deliver(f, 5, sealed[5], client.Late); return nil })
 	f.Replace(pipeline.PieceKey(r.Name, sealed[4].Report, 0), func(b []byte) []byte { b[0] ^= 1; return b }) // left out by the sum
 	f.Committee([]int{0, 1, 2}, func(d *decryptor.Decryptor) error { _, err := d.Check(ctx, f.Store, r, list, nil); return err })
-	if _, err := f.Collector.Propose(ctx, f.Store, r, list); err != nil {
-		t.Fatal(err)
-	}
-	f.Committee([]int{0, 1, 2}, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
-	f.Committee([]int{0, 1, 2}, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
-	if _, err := f.Collector.Collect(ctx, f.Store, r, nil); err != nil {
-		t.Fatal(err)
-	}
+	f.Finish(r, list, 0, 1, 2)
 	f.Unchanged(nil, func() error {
 		deliver(f, 0, sealed[0], client.Summed)
 		deliver(f, 4, sealed[4], client.LeftOut)

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/veilsum/veilsum/pipeline/client"
-	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/schema"
 )
@@ -46,21 +45,7 @@ func TestExampleWeight(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list, _, err := f.Collector.Close(ctx, f.Store, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := []int{0, 1, 2}
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Check(ctx, f.Store, r, list, nil); return err })
-	if _, err := f.Collector.Propose(ctx, f.Store, r, list); err != nil {
-		t.Fatal(err)
-	}
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
-	got, err := f.Collector.Collect(ctx, f.Store, r, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := f.Finish(r, f.Listed(r, 0, 1, 2), 0, 1, 2)
 	// The projection on the common direction has the noise of one value: beyond 6.5 standard deviations with chance below 1e-10.
 	var dot, norm float64
 	for j, x := range want {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
-	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/schema"
 )
@@ -18,21 +17,7 @@ func TestPublished(t *testing.T) {
 	for i := range f.Vehicles {
 		f.Report(r, i)
 	}
-	list, _, err := f.Collector.Close(ctx, f.Store, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := []int{0, 1, 2}
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Check(ctx, f.Store, r, list, nil); return err })
-	if _, err := f.Collector.Propose(ctx, f.Store, r, list); err != nil {
-		t.Fatal(err)
-	}
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
-	got, err := f.Collector.Collect(ctx, f.Store, r, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := f.Finish(r, f.Listed(r, 0, 1, 2), 0, 1, 2)
 	a, file, err := collector.Published(ctx, f.Store, r, got.Receipt)
 	if err != nil || len(a.Values) != 100 || int64(len(file)) != got.Receipt.AggregateSize {
 		t.Fatalf("%d bytes, %v", len(file), err)

@@ -58,14 +58,8 @@ func finish(t *testing.T, f *pipelinetest.Fleet, r *pipeline.Round, n int) {
 	}
 	all := []int{0, 1, 2, 3}
 	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Check(ctx, f.Store, r, list, nil); return err })
-	if _, err := f.Collector.Propose(ctx, f.Store, r, list); err != nil {
-		t.Fatal(err)
-	}
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
-	f.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
-	got, err := f.Collector.Collect(ctx, f.Store, r, nil)
-	if err != nil || got.Receipt.Status != schema.StatusCommitted || got.Receipt.Reports != n {
-		t.Fatal(got, err)
+	if got := f.Finish(r, list, all...); got.Receipt.Status != schema.StatusCommitted || got.Receipt.Reports != n {
+		t.Fatal(got)
 	}
 }
 

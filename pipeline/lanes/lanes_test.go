@@ -13,7 +13,6 @@ import (
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/collector"
-	"github.com/veilsum/veilsum/pipeline/decryptor"
 	"github.com/veilsum/veilsum/pipeline/lanes"
 	"github.com/veilsum/veilsum/pipeline/pipelinetest"
 	"github.com/veilsum/veilsum/pipeline/robust"
@@ -93,6 +92,9 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
+// all is the whole committee.
+var all = []int{0, 1, 2, 3}
+
 // world plays lanes of an epoch.
 type world struct {
 	*pipelinetest.Fleet
@@ -115,36 +117,11 @@ func (w world) lane(t *testing.T, epoch uint64, lane uint32) *pipeline.Round {
 	return r
 }
 
-// check closes a round and lets the committee check it.
-func (w world) check(t *testing.T, r *pipeline.Round) schema.Digest {
-	t.Helper()
-	list, _, err := w.Collector.Close(ctx, w.Store, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Committee([]int{0, 1, 2, 3}, func(d *decryptor.Decryptor) error { _, err := d.Check(ctx, w.Store, r, list, nil); return err })
-	return list
-}
-
-// end plays a checked round to its receipt.
-func (w world) end(t *testing.T, r *pipeline.Round, list schema.Digest) {
-	t.Helper()
-	all := []int{0, 1, 2, 3}
-	if _, err := w.Collector.Propose(ctx, w.Store, r, list); err != nil {
-		t.Fatal(err)
-	}
-	w.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, w.Store, r); return err })
-	w.Committee(all, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, w.Store, r, nil); return err })
-	if _, err := w.Collector.Collect(ctx, w.Store, r, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // play opens a lane and plays it to its receipt.
 func (w world) play(t *testing.T, epoch uint64, lane uint32) {
 	t.Helper()
 	r := w.lane(t, epoch, lane)
-	w.end(t, r, w.check(t, r))
+	w.Finish(r, w.Listed(r, all...), all...)
 }
 
 // TestLoad: lanes of several epochs that are open at once; each epoch merges to the mean of its own, near the true one, and the
@@ -157,13 +134,13 @@ func TestLoad(t *testing.T) {
 	w.Keys(2)
 	w.play(t, 1, 0)
 	late := w.lane(t, 1, 1)
-	list := w.check(t, late) // a decryptor takes up the epochs of a lane in their order
-	w.play(t, 2, 1)          // while the lane of epoch 1 is open
+	list := w.Listed(late, all...) // a decryptor takes up the epochs of a lane in their order
+	w.play(t, 2, 1)                // while the lane of epoch 1 is open
 	e, err := lanes.Load(ctx, w.Store, w.Plan, w.TaskID, 1)
 	if err != nil || len(e.Lanes) != 1 || !slices.Equal(e.Open, []uint32{1}) || len(e.Void) > 0 {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	w.end(t, late, list)
+	w.Finish(late, list, all...)
 	w.play(t, 2, 0)
 	for epoch := range uint64(2) {
 		e, err := lanes.Load(ctx, w.Store, w.Plan, w.TaskID, epoch+1)

@@ -311,3 +311,28 @@ func (f *Fleet) Round(epoch uint64) (*pipeline.Round, schema.Digest) {
 	f.must(err)
 	return r, list
 }
+
+// Listed closes a round and lets the given decryptors check its list.
+func (f *Fleet) Listed(r *pipeline.Round, members ...int) schema.Digest {
+	f.T.Helper()
+	list, _, err := f.Collector.Close(context.Background(), f.Store, r)
+	f.must(err)
+	f.Committee(members, func(d *decryptor.Decryptor) error {
+		_, err := d.Check(context.Background(), f.Store, r, list, nil)
+		return err
+	})
+	return list
+}
+
+// Finish plays a round from its checked list to its receipt; the given decryptors vote and answer.
+func (f *Fleet) Finish(r *pipeline.Round, list schema.Digest, members ...int) *collector.Collected {
+	f.T.Helper()
+	ctx := context.Background()
+	_, err := f.Collector.Propose(ctx, f.Store, r, list)
+	f.must(err)
+	f.Committee(members, func(d *decryptor.Decryptor) error { _, err := d.Vote(ctx, f.Store, r); return err })
+	f.Committee(members, func(d *decryptor.Decryptor) error { _, err := d.Answer(ctx, f.Store, r, nil); return err })
+	got, err := f.Collector.Collect(ctx, f.Store, r, nil)
+	f.must(err)
+	return got
+}
