@@ -24,9 +24,10 @@ type Lane struct {
 type lane struct {
 	*Coordinator
 	round   *pipeline.Round
-	frozen  func() // called once, when no further report counts
-	reports int    // seen last
-	stalled string // the reason told last
+	frozen  func()        // called once, when no further report counts
+	list    schema.Digest // once it is frozen
+	reports int           // seen last
+	stalled string        // the reason told last
 }
 
 // drive goes through the steps, each of which is idempotent, until there is a receipt.
@@ -103,52 +104,43 @@ func (l *lane) abort(ctx context.Context, why error) error {
 
 // freeze closes the list when enough reports are there or the time is up.
 func (l *lane) freeze(ctx context.Context) error {
-	if err := pipeline.Ended(ctx, l.config.Store, l.round); err != nil {
+	want, late := l.config.Reports, l.config.Now().Unix() >= l.round.Descriptor.Deadline
+	if late {
+		want = l.round.Task.Batch.Min
+	}
+	list, n, err := l.collector.CloseAt(ctx, l.config.Store, l.round, want)
+	switch {
+	case errors.Is(err, pipeline.ErrEnded):
 		l.frozen()
 		return err
-	}
-	_, n, err := pipeline.FrozenCandidates(ctx, l.config.Store, l.round)
-	if n == 0 && err == nil {
-		n, err = l.close(ctx)
-	}
-	if err != nil {
+	case errors.Is(err, pipeline.ErrNotReady):
+		l.waiting(n)
+		if late {
+			err = fmt.Errorf("%w: %d by the deadline, min_batch_size is %d", pipeline.ErrTooFew, n, l.round.Task.Batch.Min)
+		}
+		return err
+	case err != nil:
 		return err
 	}
+	l.waiting(n)
+	l.list = list
 	l.frozen()
 	l.events.tell(Frozen{in: in{l.round.Name}, Reports: n})
 	return nil
 }
 
-func (l *lane) close(ctx context.Context) (int, error) {
-	ids, err := pipeline.ListReports(ctx, l.config.Store, l.round.Name)
-	if err != nil {
-		return 0, err
+// waiting tells how many reports are there, if that has changed.
+func (l *lane) waiting(n int) {
+	if n == l.reports {
+		return
 	}
-	if n := len(ids); n != l.reports {
-		l.reports = n
-		l.events.tell(Waiting{in: in{l.round.Name}, Reports: n, Want: l.config.Reports})
-	}
-	late := l.config.Now().Unix() >= l.round.Descriptor.Deadline
-	switch {
-	case len(ids) < l.config.Reports && !late:
-		return 0, fmt.Errorf("%w: %d of %d reports", pipeline.ErrNotReady, len(ids), l.config.Reports)
-	case len(ids) < l.round.Task.Batch.Min:
-		return 0, fmt.Errorf("%w: %d by the deadline, min_batch_size is %d", pipeline.ErrTooFew, len(ids), l.round.Task.Batch.Min)
-	}
-	_, n, err := l.collector.Close(ctx, l.config.Store, l.round)
-	return n, err
+	l.reports = n
+	l.events.tell(Waiting{in: in{l.round.Name}, Reports: n, Want: l.config.Reports})
 }
 
 // propose reserves the cost of the list.
 func (l *lane) propose(ctx context.Context) error {
-	id, n, err := pipeline.FrozenCandidates(ctx, l.config.Store, l.round)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return fmt.Errorf("%w: no frozen list", pipeline.ErrNotReady)
-	}
-	p, err := l.collector.Propose(ctx, l.config.Store, l.round, id)
+	p, err := l.collector.Propose(ctx, l.config.Store, l.round, l.list)
 	if err != nil {
 		return err
 	}
