@@ -41,8 +41,8 @@ type Release struct {
 // Decode returns the estimates of all queries, in their order. It never fails for the
 // values of the mean, whatever they are. Errors wrap [ErrLength].
 func (s *Set) Decode(r Release) ([]Estimate, error) {
-	if len(r.Mean) != s.Values() || r.Reports < 1 || !(r.Noise >= 0) {
-		return nil, fmt.Errorf("%w: %d values of %d reports with noise %g, want %d values", ErrLength, len(r.Mean), r.Reports, r.Noise, s.Values())
+	if err := s.check(r); err != nil {
+		return nil, err
 	}
 	var all []Estimate
 	for i := range s.queries {
@@ -54,6 +54,14 @@ func (s *Set) Decode(r Release) ([]Estimate, error) {
 		all = append(all, found...)
 	}
 	return all, nil
+}
+
+// check refuses a mean that is none of this set's.
+func (s *Set) check(r Release) error {
+	if len(r.Mean) != s.Values() || r.Reports < 1 || !(r.Noise >= 0) {
+		return fmt.Errorf("%w: %d values of %d reports with noise %g, want %d values", ErrLength, len(r.Mean), r.Reports, r.Noise, s.Values())
+	}
+	return nil
 }
 
 // decoder holds the block of one query in vehicles: the sum of what they encoded.
@@ -84,7 +92,7 @@ func (d *decoder) decode() []Estimate {
 		return d.sketch()
 	}
 	var all []Estimate
-	for c := range d.cellCount() {
+	for c := range d.cells() {
 		e := d.cell(c)
 		e.Cells = d.labels(c)
 		all = append(all, e)
@@ -92,12 +100,17 @@ func (d *decoder) decode() []Estimate {
 	return all
 }
 
-func (d *decoder) cellCount() int { return d.Query.cells() }
+// keyed is the place of what belongs to no cell but has a key, or "".
+func keyed(key string) [2]Cell {
+	none := Cell{Lower: math.NaN(), Upper: math.NaN()}
+	cells := [2]Cell{none, none}
+	cells[0].Key = key
+	return cells
+}
 
 // labels names cell c.
 func (q *Query) labels(c int) [2]Cell {
-	none := Cell{Lower: math.NaN(), Upper: math.NaN()}
-	cells := [2]Cell{none, none}
+	cells := keyed("")
 	for i := len(q.Axes) - 1; i >= 0; i-- {
 		n := q.Axes[i].Cells()
 		cells[i].Key, cells[i].Lower, cells[i].Upper = q.Axes[i].Label(c % n)
@@ -195,7 +208,7 @@ func (d *decoder) quantiles() []Estimate {
 	for _, rank := range d.Ranks {
 		v, low, high := dist.quantile(rank)
 		e := Estimate{Measure: "quantile", Value: v, StdErr: (high - low) / (2 * z95), Low: low, High: high}
-		e.Cells = [2]Cell{{Key: fmt.Sprintf("%g", rank), Lower: math.NaN(), Upper: math.NaN()}, {Lower: math.NaN(), Upper: math.NaN()}}
+		e.Cells = keyed(fmt.Sprintf("%g", rank))
 		if !(dist.count >= 1) {
 			e.Value, e.StdErr, e.Low, e.High = math.NaN(), math.NaN(), math.NaN(), math.NaN()
 		}
@@ -207,7 +220,7 @@ func (d *decoder) quantiles() []Estimate {
 // texted is the count of a text.
 func (d *decoder) texted(key string, value, stdErr float64) Estimate {
 	e := d.counted(value, stdErr)
-	e.Cells = [2]Cell{{Key: key, Lower: math.NaN(), Upper: math.NaN()}, {Lower: math.NaN(), Upper: math.NaN()}}
+	e.Cells = keyed(key)
 	return e
 }
 

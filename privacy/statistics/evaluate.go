@@ -10,7 +10,7 @@ import "math"
 //
 // With [Average] or [First] every vehicle weighs the same, however many records it has.
 func (s *Set) Evaluate(r Release) ([]Estimate, error) {
-	if _, err := s.Decode(r); err != nil {
+	if err := s.check(r); err != nil {
 		return nil, err
 	}
 	var all []Estimate
@@ -36,7 +36,7 @@ func (s *Set) Evaluate(r Release) ([]Estimate, error) {
 // derived is an estimate that belongs to no cell, or to a class.
 func derived(measure, key string, value, stdErr float64) Estimate {
 	e := measured(measure, value, stdErr)
-	e.Cells = [2]Cell{{Key: key, Lower: math.NaN(), Upper: math.NaN()}, {Lower: math.NaN(), Upper: math.NaN()}}
+	e.Cells = keyed(key)
 	if math.IsInf(value, 0) || math.IsNaN(stdErr) {
 		e.Value, e.StdErr, e.Low, e.High = math.NaN(), math.NaN(), math.NaN(), math.NaN()
 	}

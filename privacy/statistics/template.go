@@ -123,7 +123,7 @@ func (s *Set) Next(i int, r Release, least float64, most int) (Query, bool, erro
 	if i < 0 || i >= len(s.queries) || s.queries[i].Kind != Prefixes {
 		return Query{}, false, fmt.Errorf("%w: query %d is no search by prefixes", ErrQuery, i)
 	}
-	if _, err := s.Decode(r); err != nil {
+	if err := s.check(r); err != nil {
 		return Query{}, false, err
 	}
 	d := s.decoder(i, r)
