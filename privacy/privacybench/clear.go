@@ -62,7 +62,7 @@ func (c ClearRound) Mean(ctx context.Context) ([]float64, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return c.decode(encoder, sums)
+	return c.decode(encoder, noise, sums)
 }
 
 func (c ClearRound) prepare() (*privacy.Encoder, *sampler.Gaussian, error) {
@@ -138,7 +138,7 @@ func addNoise(sum []int64, seed [32]byte, noise *sampler.Gaussian) {
 	}
 }
 
-func (c ClearRound) decode(encoder *privacy.Encoder, sums [][]int64) ([]float64, error) {
+func (c ClearRound) decode(encoder *privacy.Encoder, noise *sampler.Gaussian, sums [][]int64) ([]float64, error) {
 	total := sums[0]
 	for _, s := range sums[1:] {
 		for j, v := range s {
@@ -147,10 +147,6 @@ func (c ClearRound) decode(encoder *privacy.Encoder, sums [][]int64) ([]float64,
 	}
 	if c.SummedNoise {
 		seed, err := fresh()
-		if err != nil {
-			return nil, err
-		}
-		_, noise, err := c.prepare()
 		if err != nil {
 			return nil, err
 		}
