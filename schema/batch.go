@@ -255,12 +255,7 @@ func (r StepRecord) validateLists() error {
 	if !r.Vehicles.Distinct() {
 		return field("step", "vehicles", len(r.Vehicles), "each vehicle once")
 	}
-	for i, f := range r.Refused {
-		if !slices.Contains(reasons, f.Reason) || i > 0 && CompareReports(r.Refused[i-1].Report, f.Report) >= 0 {
-			return field("step", "refused", i, "sorted reports with a known reason")
-		}
-	}
-	return nil
+	return checkRefused("step", r.Refused)
 }
 
 // Encode returns the canonical bytes.
