@@ -7,7 +7,7 @@
 //
 //	s := planet.Defaults()
 //	s.Vehicles, s.Watched, s.Schedule.Buffered = 100_000, 500, true
-//	result, err := planet.Run(ctx, s, planet.Options{Observe: func(a planet.Attempt) { … }})
+//	result, err := planet.Run(s, planet.Options{Context: ctx, Observe: func(a planet.Attempt) { … }})
 //
 // An [Attempt] says when a vehicle started, from which version of the model, when its report
 // arrived, in which round it counted, if it did, and how many versions the model had moved
