@@ -42,7 +42,7 @@ func NewLink(s Scenario, v int) (*Link, error) {
 func (l *Link) Pass(work time.Duration) (done, outage time.Duration) {
 	if !l.up {
 		outage = l.rest.duration()
-		l.up, l.rest = true, max(1, l.profile.Up.length(&l.random))
+		l.up, l.rest = true, l.profile.spell(true, &l.random)
 		return 0, outage
 	}
 	need := tick(work / time.Microsecond)
@@ -53,7 +53,7 @@ func (l *Link) Pass(work time.Duration) (done, outage time.Duration) {
 		return work, 0
 	}
 	done = l.rest.duration()
-	outage = max(1, l.profile.Down.length(&l.random)).duration()
-	l.rest = max(1, l.profile.Up.length(&l.random))
+	outage = l.profile.spell(false, &l.random).duration()
+	l.rest = l.profile.spell(true, &l.random)
 	return done, outage
 }

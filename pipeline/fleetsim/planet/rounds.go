@@ -20,7 +20,7 @@ func (w *world) open(t tick, lane, epoch int) int32 {
 		w.epochs = append(w.epochs, epochState{lanes: w.s.Schedule.Lanes})
 	}
 	i := int32(len(w.rounds))
-	deadline := t + tick(w.s.Schedule.DeadlineMinutes*float64(minute))
+	deadline := t + w.s.Schedule.deadline()
 	w.rounds = append(w.rounds, Round{Epoch: epoch, Lane: lane, Model: w.version, Opened: t.duration(), open: true, deadline: deadline})
 	w.push(deadline, roundEnds, i, 0)
 	return i

@@ -65,7 +65,7 @@ func newWorld(s Scenario, o Options) *world {
 		s: s, o: o, profiles: s.Profiles.list(), end: tick(s.Days * 24 * float64(hour)), fleet: newFleet(&s),
 		draw: streamOf(s.Seed, 1<<63), current: make([]int32, s.Schedule.Lanes),
 	}
-	w.horizon = w.end + tick(s.Schedule.DeadlineMinutes*float64(minute)) + 30*24*hour
+	w.horizon = w.end + s.Schedule.deadline() + 30*24*hour
 	w.out.PerCell = make([]CellTally, len(w.fleet.cells))
 	w.out.Regions = make([]int, len(RegionNames))
 	w.out.Profiles = make([]Tally, len(w.profiles))

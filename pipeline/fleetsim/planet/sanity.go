@@ -93,12 +93,9 @@ func checkDuty(seed uint64, name string, p *Profile, n int) Check {
 	r, ups := streamOf(seed, 1<<62+1), 0.0
 	for range n {
 		up, rest := p.meet(&r)
-		for t := rest; t < after; t += max(rest, 1) {
-			if up = !up; up {
-				rest = p.Up.length(&r)
-			} else {
-				rest = p.Down.length(&r)
-			}
+		for t := rest; t < after; t += rest {
+			up = !up
+			rest = p.spell(up, &r)
 		}
 		if up {
 			ups++

@@ -215,6 +215,9 @@ func (c *Schedule) shortest() float64 {
 	return c.PeriodMinutes
 }
 
+// deadline is how long a round stays open at most.
+func (c *Schedule) deadline() tick { return tick(c.DeadlineMinutes * float64(minute)) }
+
 func (s Scenario) regionsValid() bool {
 	sum := 0.0
 	for name, share := range s.Regions {

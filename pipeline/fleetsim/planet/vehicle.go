@@ -10,7 +10,7 @@ func (w *world) ask(t tick, v int, round int32) {
 	w.hourly(t, w.fleet.region[v]).Invited++
 	w.out.PerCell[w.fleet.cell[v]].Invited++
 	from, _ := w.fleet.online(v, t, w.profiles[w.fleet.profile[v]].Parked)
-	limit := t + tick(w.s.Schedule.DeadlineMinutes*float64(minute))
+	limit := t + w.s.Schedule.deadline()
 	if round >= 0 {
 		limit = w.rounds[round].deadline
 	}
@@ -28,7 +28,7 @@ func (w *world) start(t tick, i int32) {
 	v := int(j.vehicle)
 	p := w.profiles[w.fleet.profile[v]]
 	r := &w.fleet.random[v]
-	if j.round >= 0 && t >= w.rounds[j.round].deadline || j.round < 0 && t >= j.invited+tick(w.s.Schedule.DeadlineMinutes*float64(minute)) {
+	if j.round >= 0 && t >= w.rounds[j.round].deadline || j.round < 0 && t >= j.invited+w.s.Schedule.deadline() {
 		w.conclude(t, i, Offline)
 		return
 	}
@@ -70,7 +70,7 @@ func (w *world) offered(j *job) int {
 
 // giveUp bounds a walk through nights and drives: no round is open for so long.
 func (w *world) giveUp(t tick) tick {
-	return t + tick(w.s.Schedule.DeadlineMinutes*float64(minute)) + 24*hour
+	return t + w.s.Schedule.deadline() + 24*hour
 }
 
 // transfer walks through what the link allows until need ticks of it are over, and tells the time under way.
@@ -89,12 +89,8 @@ func (w *world) transfer(v int, t tick, need float64, p *Profile) (at tick, busy
 			}
 			busy += float64(spell)
 			t += spell
-			if up = !up; up {
-				rest = p.Up.length(r)
-			} else {
-				rest = p.Down.length(r)
-			}
-			rest = max(rest, 1)
+			up = !up
+			rest = p.spell(up, r)
 		}
 	}
 	return t, busy
@@ -123,6 +119,14 @@ func (p *Profile) meet(r *stream) (up bool, rest tick) {
 		return true, max(1, p.Up.rest(r))
 	}
 	return false, max(1, p.Down.rest(r))
+}
+
+// spell draws how long the link is up, or down, from its begin: never no time at all, so that a walk ends.
+func (p *Profile) spell(up bool, r *stream) tick {
+	if up {
+		return max(1, p.Up.length(r))
+	}
+	return max(1, p.Down.length(r))
 }
 
 // seal makes the report: for the round of the invitation, or while buffered for the one that is open.
@@ -179,7 +183,7 @@ func (w *world) upload(t tick, i int32) {
 	p, r := w.profiles[w.fleet.profile[v]], &w.fleet.random[v]
 	if j.fresh {
 		j.fresh = false
-		w.send(t, i, max(1, p.Up.length(r)))
+		w.send(t, i, p.spell(true, r))
 		return
 	}
 	from, until := w.fleet.online(v, t, p.Parked)
@@ -290,7 +294,7 @@ func (w *world) breakOff(t tick, i int32) {
 	w.sentSoFar(j, max(0, rest))
 	back := j.awake
 	if j.cutBy == byOutage {
-		back = t + max(1, p.Down.length(&w.fleet.random[v]))
+		back = t + p.spell(false, &w.fleet.random[v])
 	}
 	if j.cutBy == byPower || back-t > seconds(p.PatienceSecs) || back >= j.awake {
 		w.losePiece(j)
