@@ -91,9 +91,10 @@ func Train(ctx context.Context, fleet *fleetsim.Fleet, s Settings) (*Curve, erro
 	}
 	t := &training{
 		fleet: fleet, settings: s, attempts: all, random: rand.New(rand.NewPCG(s.Scenario.Seed, 77)),
-		versions: []version{{model: fleet.Trainer().Model()}}, velocity: make([]float64, fleet.Dimension()), curve: &Curve{ModelBytes: 4 * fleet.Dimension()},
+		trainer: fleet.Trainer(), curve: &Curve{ModelBytes: 4 * fleet.Dimension()},
 	}
-	t.versions[0].bytes = fleetsim.EncodeModel(t.versions[0].model)
+	first := t.trainer.Model()
+	t.versions = []version{{model: first, bytes: fleetsim.EncodeModel(first)}}
 	if err := t.run(ctx, result); err != nil {
 		return nil, err
 	}
@@ -113,8 +114,8 @@ type training struct {
 	settings Settings
 	attempts []planet.Attempt
 	random   *rand.Rand
+	trainer  *fleetsim.Trainer // of the newest version
 	versions []version
-	velocity []float64
 	curve    *Curve
 }
 
@@ -175,23 +176,22 @@ func (t *training) open(list []planet.Attempt, announced int, p *Point) error {
 		}
 	}
 	local := t.fleet.LocalStdDev() * math.Sqrt(float64(len(list)))
-	next := slices.Clone(t.versions[len(t.versions)-1].model)
 	for i := range sum {
-		mean := (sum[i] + local*t.random.NormFloat64()) / float64(len(list))
-		t.velocity[i] = config.Momentum*t.velocity[i] + mean
-		next[i] += float32(config.ServerRate * t.velocity[i])
+		sum[i] = (sum[i] + local*t.random.NormFloat64()) / float64(len(list))
 	}
-	if err := t.release(next); err != nil {
+	if err := t.trainer.Apply(sum); err != nil {
 		return err
 	}
-	var err error
-	p.Accuracy, err = t.fleet.Accuracy(t.versions[len(t.versions)-1].model)
-	return err
+	if err := t.release(); err != nil {
+		return err
+	}
+	p.Accuracy = t.trainer.Accuracy()
+	return nil
 }
 
-// release rounds the model as releaser.Releaser does.
-func (t *training) release(next []float32) error {
-	v := version{bytes: fleetsim.EncodeModel(next), grid: delta.NoGrid}
+// release rounds the model as releaser.Releaser does, and goes on from what it released.
+func (t *training) release() error {
+	v := version{bytes: fleetsim.EncodeModel(t.trainer.Model()), grid: delta.NoGrid}
 	if t.settings.Bits > 0 {
 		var err error
 		if v.bytes, v.grid, err = delta.Round(t.versions[len(t.versions)-1].bytes, v.bytes, t.settings.Bits); err != nil {
@@ -200,13 +200,12 @@ func (t *training) release(next []float32) error {
 	}
 	v.model = fleetsim.DecodeModel(v.bytes)
 	t.versions = append(t.versions, v)
-	return nil
+	return t.trainer.Load(v.model)
 }
 
 // evaluate has every vehicle run the last released model on its own rows.
 func (t *training) evaluate() error {
-	last := t.versions[len(t.versions)-1]
-	t.curve.Model = fleetsim.DecodeModel(last.bytes)
+	t.curve.Model = t.versions[len(t.versions)-1].model
 	for v := range t.fleet.Vehicles() {
 		share, err := t.fleet.AccuracyOf(v, t.curve.Model)
 		if err != nil {
