@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/veilsum/veilsum/privacy"
 	"github.com/veilsum/veilsum/schema"
@@ -137,15 +136,11 @@ func (p *Plan) reservedBefore(ctx context.Context, s storage.Store, n RoundName)
 
 // newestOfLane refuses to open a round behind one of its lane.
 func (p *Plan) newestOfLane(ctx context.Context, s storage.Store, n RoundName) error {
-	prefix := fmt.Sprintf("tasks/%s/rounds/", n.Task)
-	for after := RoundPrefix(n) + "~"; ; { // '~' sorts behind all that a key may hold
-		folder, err := firstFolder(ctx, s, prefix, after)
-		if folder == "" || err != nil {
+	for later, err := range rounds(ctx, s, n.Task, behind(n)) {
+		if err != nil {
 			return err
 		}
-		after = prefix + folder + "/~"
-		later := RoundName{Task: n.Task}
-		if _, err := fmt.Sscanf(folder, "%d-%d", &later.Epoch, &later.Lane); err != nil || later.Lane != n.Lane || later.Epoch <= n.Epoch {
+		if later.Lane != n.Lane || later.Epoch <= n.Epoch {
 			continue
 		}
 		_, err = LoadDescriptor(ctx, s, p, later)
@@ -157,16 +152,5 @@ func (p *Plan) newestOfLane(ctx context.Context, s storage.Store, n RoundName) e
 		}
 		return err
 	}
-}
-
-// firstFolder returns the name below prefix of the first object behind after, "" if there is none.
-func firstFolder(ctx context.Context, s storage.Store, prefix, after string) (string, error) {
-	for info, err := range s.List(ctx, prefix, after) {
-		if err != nil {
-			return "", err
-		}
-		folder, _, _ := strings.Cut(info.Key[len(prefix):], "/")
-		return folder, nil
-	}
-	return "", nil
+	return nil
 }

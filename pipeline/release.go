@@ -131,15 +131,11 @@ func ReleasedRound(ctx context.Context, s storage.Store, p *Plan, n RoundName) (
 // CommittedRounds lists what a release may say of all committed rounds of a task, by epoch and lane. Rounds that
 // do not verify are left out, as every role takes them for silence.
 func CommittedRounds(ctx context.Context, s storage.Store, p *Plan, id schema.TaskID) ([]schema.ReleaseRound, error) {
-	prefix := "tasks/" + id.String() + "/rounds/"
 	var all []schema.ReleaseRound
-	for after := ""; ; {
-		n, next, err := nextRound(ctx, s, id, prefix, after)
-		if err != nil || next == "" {
-			slices.SortFunc(all, CompareRounds)
-			return all, err
+	for n, err := range rounds(ctx, s, id, "") {
+		if err != nil {
+			return nil, err
 		}
-		after = next
 		x, err := ReleasedRound(ctx, s, p, n)
 		switch {
 		case err == nil:
@@ -149,22 +145,8 @@ func CommittedRounds(ctx context.Context, s storage.Store, p *Plan, id schema.Ta
 			return nil, err
 		}
 	}
-}
-
-// nextRound finds the first round behind a name, and a name behind all of its objects; "" at the end.
-func nextRound(ctx context.Context, s storage.Store, id schema.TaskID, prefix, after string) (RoundName, string, error) {
-	for info, err := range s.List(ctx, prefix, after) {
-		if err != nil {
-			return RoundName{}, "", err
-		}
-		o, ok := ParseObject(info.Key)
-		if !ok {
-			continue
-		}
-		// '~' sorts behind every letter that a name may have.
-		return RoundName{Task: id, Epoch: o.Round.Epoch, Lane: o.Round.Lane}, RoundPrefix(o.Round) + "~", nil
-	}
-	return RoundName{}, "", nil
+	slices.SortFunc(all, CompareRounds)
+	return all, nil
 }
 
 // CompareRounds orders by epoch, then lane.
