@@ -161,7 +161,7 @@ func LoadReservation(ctx context.Context, s storage.Store, r *Round, id schema.M
 	}
 	b := x.Body
 	if b.Scope != r.Task.Scope.ID() || b.TaskID != r.Name.Task || b.RoundID != r.ID || b.Epoch != r.Name.Epoch || b.Lane != r.Name.Lane || b.Manifest != id || b.Event != r.Event() {
-		return x, untrusted(key, errors.New("it charges another round, list or event"))
+		return x, Untrusted(key, errors.New("it charges another round, list or event"))
 	}
 	return x, nil
 }

@@ -77,7 +77,7 @@ func (l *Ledger) plan(ctx context.Context, task ledger.ID) (*Plan, error) {
 		return nil, err
 	}
 	if p.Task.Scope != l.scope {
-		return nil, untrusted(TaskKey(id), errors.New("it is not a task of this scope"))
+		return nil, Untrusted(TaskKey(id), errors.New("it is not a task of this scope"))
 	}
 	l.plans[id] = p
 	return p, nil

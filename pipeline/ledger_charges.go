@@ -74,11 +74,11 @@ func (l *Ledger) vehiclesOf(ctx context.Context, p *Plan, x ledger.Reservation) 
 	res, err := LoadReservation(ctx, l.store, r, id)
 	switch {
 	case errors.Is(err, storage.ErrNotExist):
-		return nil, untrusted(key, fmt.Errorf("entry %d of the ledger names it: %w", x.Index, err))
+		return nil, Untrusted(key, fmt.Errorf("entry %d of the ledger names it: %w", x.Index, err))
 	case err != nil:
 		return nil, err
 	case ledger.ID(res.ID()) != x.Reservation || len(res.Body.Vehicles) != x.Reports:
-		return nil, untrusted(key, fmt.Errorf("entry %d of the ledger names another one", x.Index))
+		return nil, Untrusted(key, fmt.Errorf("entry %d of the ledger names another one", x.Index))
 	}
 	l.vehicles[x.Reservation] = res.Body.Vehicles
 	return res.Body.Vehicles, nil

@@ -48,7 +48,7 @@ func (o ledgerObjects) PutOnce(ctx context.Context, key string, body []byte) (le
 
 // Get implements ledger.Objects.
 func (o ledgerObjects) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
-	b, err := read(ctx, o.store, o.prefix+key, limit)
+	b, err := Read(ctx, o.store, o.prefix+key, limit)
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", err, fs.ErrNotExist)
 	}

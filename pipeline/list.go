@@ -15,7 +15,7 @@ import (
 // LoadCandidates reads a candidate list of this round.
 func LoadCandidates(ctx context.Context, s storage.Store, r *Round, id schema.Digest) (schema.Candidates, error) {
 	key := CandidatesKey(r.Name, id)
-	raw, err := read(ctx, s, key, schema.MaxObject)
+	raw, err := Read(ctx, s, key, schema.MaxObject)
 	if err != nil {
 		return schema.Candidates{}, err
 	}
@@ -24,7 +24,7 @@ func LoadCandidates(ctx context.Context, s storage.Store, r *Round, id schema.Di
 		err = errors.New("it belongs to another round or differs from its name")
 	}
 	if err != nil {
-		return c, untrusted(key, err)
+		return c, Untrusted(key, err)
 	}
 	return c, nil
 }
@@ -100,7 +100,7 @@ func listAtMost(ctx context.Context, s storage.Store, prefix string, most int) (
 			ids = append(ids, id)
 		}
 		if len(ids) > most {
-			return nil, untrusted(prefix, fmt.Errorf("more than %d objects", most))
+			return nil, Untrusted(prefix, fmt.Errorf("more than %d objects", most))
 		}
 	}
 	return ids, nil
@@ -112,7 +112,7 @@ func LoadChecks(ctx context.Context, s storage.Store, r *Round, candidates schem
 		key := CheckKey(r.Name, candidates, k)
 		c, err := load[schema.Check](ctx, s, key, r.Task.Committee.Keys[k])
 		if err == nil && (c.Body.RoundID != r.ID || c.Body.Index != k || c.Body.Candidates != candidates) {
-			err = untrusted(key, errors.New("it belongs to another round, list or decryptor"))
+			err = Untrusted(key, errors.New("it belongs to another round, list or decryptor"))
 		}
 		return c, err
 	})

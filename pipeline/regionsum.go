@@ -54,7 +54,7 @@ func LoadRegionSums(ctx context.Context, s storage.Store, r *Round, region schem
 		key := RegionSumKey(r.Name, region.Name, id)
 		x, err := load[schema.RegionSum](ctx, s, key, region.Aggregator)
 		if err == nil && (RegionSumName(x) != id || x.Body.RoundID != r.ID || x.Body.Region != region.Name) {
-			err = untrusted(key, errors.New("it belongs to another round or region, or differs from its name"))
+			err = Untrusted(key, errors.New("it belongs to another round or region, or differs from its name"))
 		}
 		switch {
 		case err == nil:

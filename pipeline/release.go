@@ -21,7 +21,7 @@ func LoadModelRelease(ctx context.Context, s storage.Store, p *Plan, id schema.T
 		return x, err
 	}
 	if err := p.checkRelease(x.Body, id, serial); err != nil {
-		return x, untrusted(key, err)
+		return x, Untrusted(key, err)
 	}
 	return x, nil
 }
@@ -67,7 +67,7 @@ func LatestRelease(ctx context.Context, s storage.Store, id schema.TaskID, from 
 			break
 		}
 		if low += step; low > 1<<53 {
-			return 0, untrusted(ReleasesPrefix(id), errors.New("it has no end"))
+			return 0, Untrusted(ReleasesPrefix(id), errors.New("it has no end"))
 		}
 	}
 	for high := low + step; high-low > 1; { // low exists, or is from; high does not
@@ -93,7 +93,7 @@ func CheckProvenance(ctx context.Context, s storage.Store, p *Plan, r schema.Rel
 		key := ReceiptKey(n)
 		receipt, err := load[schema.Receipt](ctx, s, key, p.Task.Collector)
 		if errors.Is(err, storage.ErrNotExist) {
-			err = untrusted(key, fmt.Errorf("release %d names it: %w", r.Serial, err))
+			err = Untrusted(key, fmt.Errorf("release %d names it: %w", r.Serial, err))
 		}
 		if err != nil {
 			return err
@@ -101,9 +101,9 @@ func CheckProvenance(ctx context.Context, s storage.Store, p *Plan, r schema.Rel
 		b := receipt.Body
 		switch {
 		case receipt.ID() != x.Receipt || b.TaskID != r.TaskID || b.RoundID != x.RoundID || b.Epoch != x.Epoch || b.Lane != x.Lane:
-			return untrusted(key, fmt.Errorf("release %d names another receipt", r.Serial))
+			return Untrusted(key, fmt.Errorf("release %d names another receipt", r.Serial))
 		case b.Status != schema.StatusCommitted:
-			return untrusted(key, fmt.Errorf("release %d names it, but the round is %s: it gave no sum", r.Serial, b.Status))
+			return Untrusted(key, fmt.Errorf("release %d names it, but the round is %s: it gave no sum", r.Serial, b.Status))
 		}
 	}
 	return nil

@@ -148,7 +148,7 @@ func handovers(ctx context.Context, s storage.Store, p *Plan) (map[int64]map[sch
 			return nil, err
 		}
 		if seen++; seen > maxHandovers {
-			return nil, untrusted(info.Key, fmt.Errorf("more than %d handovers", maxHandovers))
+			return nil, Untrusted(info.Key, fmt.Errorf("more than %d handovers", maxHandovers))
 		}
 		h, ok, err := loadHandover(ctx, s, p, info.Key)
 		if err != nil {
@@ -171,7 +171,7 @@ func handovers(ctx context.Context, s storage.Store, p *Plan) (map[int64]map[sch
 }
 
 func loadHandover(ctx context.Context, s storage.Store, p *Plan, key string) (h schema.Signed[schema.Handover], ok bool, err error) {
-	b, err := read(ctx, s, key, 4<<10)
+	b, err := Read(ctx, s, key, 4<<10)
 	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrTooLarge) {
 		return h, false, nil
 	}

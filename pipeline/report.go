@@ -158,7 +158,7 @@ func ListReports(ctx context.Context, s storage.Store, n RoundName) ([]schema.Re
 			ids = append(ids, id)
 		}
 		if len(ids) > schema.MaxReports {
-			return nil, untrusted(ReportsPrefix(n), fmt.Errorf("more than %d reports", schema.MaxReports))
+			return nil, Untrusted(ReportsPrefix(n), fmt.Errorf("more than %d reports", schema.MaxReports))
 		}
 	}
 	slices.SortFunc(ids, schema.CompareReports)

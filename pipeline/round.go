@@ -28,10 +28,10 @@ func LoadTask(ctx context.Context, s storage.Store, id schema.TaskID, owner sche
 		return nil, err
 	}
 	if schema.NewTaskID(t) != id {
-		return nil, untrusted(TaskKey(id), errors.New("it is another task than its name says"))
+		return nil, Untrusted(TaskKey(id), errors.New("it is another task than its name says"))
 	}
 	if t.Body.Owner != owner {
-		return nil, untrusted(TaskKey(id), errors.New("it names another privacy owner than the pinned key"))
+		return nil, Untrusted(TaskKey(id), errors.New("it names another privacy owner than the pinned key"))
 	}
 	return NewPlan(t.Body)
 }
@@ -57,10 +57,10 @@ func LoadDescriptor(ctx context.Context, s storage.Store, p *Plan, n RoundName) 
 		return nil, err
 	}
 	if err := p.checkDescriptor(d.Body, n); err != nil {
-		return nil, untrusted(key, err)
+		return nil, Untrusted(key, err)
 	}
 	if p, err = p.atNorm(d.Body); err != nil {
-		return nil, untrusted(key, err)
+		return nil, Untrusted(key, err)
 	}
 	return &Round{Plan: p, Name: n, ID: schema.NewRoundID(d), Descriptor: d.Body}, nil
 }
@@ -106,7 +106,7 @@ func LoadRoundKey(ctx context.Context, s storage.Store, p *Plan, n RoundName, k 
 		return key, err
 	}
 	if err := p.checkRoundKey(key, n, k, 0); err != nil {
-		return key, untrusted(RoundKeyKey(n, k), err)
+		return key, Untrusted(RoundKeyKey(n, k), err)
 	}
 	return key, nil
 }
@@ -116,19 +116,19 @@ const maxSnapshot = 64 + 64 + 48*schema.MaxVehicles
 
 // LoadSnapshot reads a snapshot and verifies the authority's signature and the scope.
 func LoadSnapshot(ctx context.Context, s storage.Store, p *Plan, root schema.Digest) (*schema.Snapshot, error) {
-	raw, err := read(ctx, s, SnapshotKey(root), maxSnapshot)
+	raw, err := Read(ctx, s, SnapshotKey(root), maxSnapshot)
 	if err != nil {
 		return nil, err
 	}
 	snap, err := schema.DecodeSnapshot(raw)
 	if err != nil {
-		return nil, untrusted(SnapshotKey(root), err)
+		return nil, Untrusted(SnapshotKey(root), err)
 	}
 	if err := snap.Verify(p.Task.Authority); err != nil {
-		return nil, untrusted(SnapshotKey(root), err)
+		return nil, Untrusted(SnapshotKey(root), err)
 	}
 	if snap.Root() != root || snap.Scope != p.Task.Scope.ID() {
-		return nil, untrusted(SnapshotKey(root), errors.New("it has another root or scope"))
+		return nil, Untrusted(SnapshotKey(root), errors.New("it has another root or scope"))
 	}
 	return snap, nil
 }
@@ -141,7 +141,7 @@ func LoadManifest(ctx context.Context, s storage.Store, r *Round, id schema.Mani
 		return schema.Manifest{}, err
 	}
 	if m.Body.RoundID != r.ID || schema.NewManifestID(m) != id {
-		return schema.Manifest{}, untrusted(key, errors.New("it belongs to another round"))
+		return schema.Manifest{}, Untrusted(key, errors.New("it belongs to another round"))
 	}
 	return m.Body, nil
 }
@@ -159,10 +159,10 @@ func loadReceipt(ctx context.Context, s storage.Store, r *Round) (schema.Signed[
 		return schema.Signed[schema.Receipt]{}, err
 	}
 	if x.Body.RoundID != r.ID {
-		return schema.Signed[schema.Receipt]{}, untrusted(key, errors.New("it belongs to another round"))
+		return schema.Signed[schema.Receipt]{}, Untrusted(key, errors.New("it belongs to another round"))
 	}
 	if (x.Body.Unclipped != nil) != (r.Adaptive() && x.Body.Status == schema.StatusCommitted) {
-		return schema.Signed[schema.Receipt]{}, untrusted(key, errors.New("it must state the fraction of unclipped updates if it is committed and the task adapts its clipping norm, else not"))
+		return schema.Signed[schema.Receipt]{}, Untrusted(key, errors.New("it must state the fraction of unclipped updates if it is committed and the task adapts its clipping norm, else not"))
 	}
 	return x, nil
 }
@@ -185,7 +185,7 @@ func LoadVotes(ctx context.Context, s storage.Store, r *Round) (map[int]schema.S
 	return byDecryptor(r, func(k int) (schema.Signed[schema.Vote], error) {
 		v, err := load[schema.Vote](ctx, s, VoteKey(r.Name, k), r.Task.Committee.Keys[k])
 		if err == nil && (v.Body.RoundID != r.ID || v.Body.Index != k) {
-			err = untrusted(VoteKey(r.Name, k), errors.New("it belongs to another round or decryptor"))
+			err = Untrusted(VoteKey(r.Name, k), errors.New("it belongs to another round or decryptor"))
 		}
 		return v, err
 	})
@@ -196,7 +196,7 @@ func LoadAnswers(ctx context.Context, s storage.Store, r *Round, id schema.Manif
 	return byDecryptor(r, func(k int) (schema.Signed[schema.Answer], error) {
 		a, err := load[schema.Answer](ctx, s, AnswerKey(r.Name, k), r.Task.Committee.Keys[k])
 		if err == nil && (a.Body.RoundID != r.ID || a.Body.Index != k || a.Body.Manifest != id || len(a.Body.Shares) != r.Secagg.HeldSets()) {
-			err = untrusted(AnswerKey(r.Name, k), errors.New("it belongs to another round, list or decryptor"))
+			err = Untrusted(AnswerKey(r.Name, k), errors.New("it belongs to another round, list or decryptor"))
 		}
 		return a, err
 	})
@@ -238,28 +238,30 @@ func Certified(r *Round, votes map[int]schema.Signed[schema.Vote]) (schema.Manif
 
 // load reads one signed object and verifies its signature.
 func load[T schema.Object](ctx context.Context, s storage.Store, key string, signer schema.PublicKey) (schema.Signed[T], error) {
-	raw, err := read(ctx, s, key, schema.MaxObject)
+	raw, err := Read(ctx, s, key, schema.MaxObject)
 	if err != nil {
 		return schema.Signed[T]{}, err
 	}
 	x, err := schema.Decode[T](raw)
 	if err != nil {
-		return x, untrusted(key, err)
+		return x, Untrusted(key, err)
 	}
 	if err := x.Verify(signer); err != nil {
-		return x, untrusted(key, err)
+		return x, Untrusted(key, err)
 	}
 	return x, nil
 }
 
-func read(ctx context.Context, s storage.Store, key string, limit int64) ([]byte, error) {
+// Read reads an object of at most limit bytes. One that is larger or damaged is [ErrUntrusted].
+func Read(ctx context.Context, s storage.Store, key string, limit int64) ([]byte, error) {
 	b, err := storage.ReadAll(ctx, s, key, limit)
 	if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrDamaged) {
-		return nil, untrusted(key, err)
+		return nil, Untrusted(key, err)
 	}
 	return b, err
 }
 
-func untrusted(key string, err error) error {
+// Untrusted says what is wrong with an object: an [ErrUntrusted].
+func Untrusted(key string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUntrusted, key, err)
 }

@@ -46,10 +46,7 @@ func Store(ctx context.Context, s storage.Store, r *pipeline.Round, p *PartialSu
 // Load reads a partial sum by its hash.
 func Load(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.Digest) (*PartialSum, error) {
 	key := pipeline.PartialKey(r.Name, id)
-	raw, err := storage.ReadAll(ctx, s, key, r.Secagg.SumBytes()+64+32*schema.MaxReports)
-	if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrDamaged) {
-		return nil, fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
-	}
+	raw, err := pipeline.Read(ctx, s, key, r.Secagg.SumBytes()+64+32*schema.MaxReports)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +55,7 @@ func Load(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.Dig
 		err = errors.New("content differs from its name")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
+		return nil, pipeline.Untrusted(key, err)
 	}
 	return p, nil
 }

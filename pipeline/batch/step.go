@@ -59,7 +59,7 @@ func find(ctx context.Context, s storage.Store, r *pipeline.Round, step *Step) (
 			return nil, nil // somebody removed it: add it again
 		}
 		if err == nil && info.Size != rec.Bytes {
-			err = untrusted(key, fmt.Errorf("%d bytes, the record of its step states %d", info.Size, rec.Bytes))
+			err = pipeline.Untrusted(key, fmt.Errorf("%d bytes, the record of its step states %d", info.Size, rec.Bytes))
 		}
 		if err != nil {
 			return nil, err
@@ -71,10 +71,7 @@ func find(ctx context.Context, s storage.Store, r *pipeline.Round, step *Step) (
 // LoadRecord reads the record of a step of this round, of whatever plan.
 func LoadRecord(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.StepID) (schema.StepRecord, error) {
 	key := pipeline.StepKey(r.Name, id)
-	raw, err := storage.ReadAll(ctx, s, key, schema.MaxObject)
-	if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrDamaged) {
-		return schema.StepRecord{}, untrusted(key, err)
-	}
+	raw, err := pipeline.Read(ctx, s, key, schema.MaxObject)
 	if err != nil {
 		return schema.StepRecord{}, err
 	}
@@ -83,7 +80,7 @@ func LoadRecord(ctx context.Context, s storage.Store, r *pipeline.Round, id sche
 		err = errors.New("it belongs to another round or step")
 	}
 	if err != nil {
-		return schema.StepRecord{}, untrusted(key, err)
+		return schema.StepRecord{}, pipeline.Untrusted(key, err)
 	}
 	return rec, nil
 }
@@ -92,7 +89,7 @@ func LoadRecord(ctx context.Context, s storage.Store, r *pipeline.Round, id sche
 func recordOf(ctx context.Context, s storage.Store, r *pipeline.Round, step *Step) (schema.StepRecord, error) {
 	rec, err := LoadRecord(ctx, s, r, step.ID)
 	if err == nil && (rec.Level != step.Level || rec.Inputs != step.count() || len(rec.Vehicles)+len(rec.Refused) != step.Reports) {
-		err = untrusted(pipeline.StepKey(r.Name, step.ID), fmt.Errorf("%d inputs with %d reports, the plan counts %d with %d",
+		err = pipeline.Untrusted(pipeline.StepKey(r.Name, step.ID), fmt.Errorf("%d inputs with %d reports, the plan counts %d with %d",
 			rec.Inputs, len(rec.Vehicles)+len(rec.Refused), step.count(), step.Reports))
 	}
 	return rec, err
@@ -146,7 +143,7 @@ func (m *merger) add(ctx context.Context, s storage.Store, r *pipeline.Round, pa
 	}
 	slices.SortFunc(all, schema.CompareReports)
 	if !slices.Equal(all, part.Below()) || len(p.Reports) != len(rec.Vehicles) {
-		return untrusted(pipeline.StepKey(r.Name, part.ID), errors.New("its partial sum and its refused reports are not those of the plan"))
+		return pipeline.Untrusted(pipeline.StepKey(r.Name, part.ID), errors.New("its partial sum and its refused reports are not those of the plan"))
 	}
 	m.res.Reports, m.res.Vehicles = append(m.res.Reports, p.Reports...), append(m.res.Vehicles, rec.Vehicles...)
 	if p.Sum == nil {

@@ -251,27 +251,20 @@ const maxPlan = 80 + schema.MaxBatchRegions*(1+32+4) + 32*schema.MaxReports
 // Load reads a plan of this round by its hash.
 func Load(ctx context.Context, s storage.Store, r *pipeline.Round, id schema.Digest) (*Tree, error) {
 	key := pipeline.BatchKey(r.Name, id)
-	raw, err := storage.ReadAll(ctx, s, key, maxPlan)
-	if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrDamaged) {
-		return nil, untrusted(key, err)
-	}
+	raw, err := pipeline.Read(ctx, s, key, maxPlan)
 	if err != nil {
 		return nil, err
 	}
 	p, err := schema.DecodeBatchPlan(raw)
 	if err != nil {
-		return nil, untrusted(key, err)
+		return nil, pipeline.Untrusted(key, err)
 	}
 	t, err := grow(p)
 	if err == nil && (t.ID != id || p.RoundID != r.ID) {
 		err = errors.New("it belongs to another round or differs from its name")
 	}
 	if err != nil {
-		return nil, untrusted(key, err)
+		return nil, pipeline.Untrusted(key, err)
 	}
 	return t, nil
-}
-
-func untrusted(key string, err error) error {
-	return fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
 }

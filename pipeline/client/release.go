@@ -235,14 +235,12 @@ func (f *Fetched) byDelta(ctx context.Context, s storage.Store, have []byte) err
 
 func (f *Fetched) whole(ctx context.Context, s storage.Store) error {
 	key := pipeline.ModelKey(f.Release.TaskID, f.Release.Model)
-	b, err := storage.ReadAll(ctx, s, key, f.Release.Size)
-	switch {
-	case errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrDamaged):
-		return fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
-	case err != nil:
+	b, err := pipeline.Read(ctx, s, key, f.Release.Size)
+	if err == nil && (int64(len(b)) != f.Release.Size || schema.HashModel(b) != f.Release.Model) {
+		err = pipeline.Untrusted(key, errors.New("it is not the released model"))
+	}
+	if err != nil {
 		return err
-	case int64(len(b)) != f.Release.Size || schema.HashModel(b) != f.Release.Model:
-		return fmt.Errorf("%w: %s: it is not the released model", pipeline.ErrUntrusted, key)
 	}
 	f.Model, f.Bytes = b, f.Bytes+int64(len(b))
 	return nil

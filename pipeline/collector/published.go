@@ -21,7 +21,7 @@ func Published(ctx context.Context, s storage.Store, r *pipeline.Round, rec sche
 	key := pipeline.AggregateKey(r.Name, rec.Aggregate)
 	file, err := storage.ReadAll(ctx, s, key, rec.AggregateSize)
 	if errors.Is(err, storage.ErrTooLarge) {
-		err = fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
+		err = pipeline.Untrusted(key, err)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -31,7 +31,7 @@ func Published(ctx context.Context, s storage.Store, r *pipeline.Round, rec sche
 		err = errors.New("it has other tensors than the task")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %s: %w", pipeline.ErrUntrusted, key, err)
+		return nil, nil, pipeline.Untrusted(key, err)
 	}
 	return a, file, nil
 }
