@@ -39,13 +39,19 @@ func ListCandidates(ctx context.Context, s storage.Store, r *Round) ([]schema.Di
 // min_batch_size. Candidate lists are not signed: one that somebody planted can be
 // ignored, or leave reports out.
 func FrozenCandidates(ctx context.Context, s storage.Store, r *Round) (best schema.Digest, n int, err error) {
+	best, reports, err := FrozenList(ctx, s, r, r.Task.Batch.Min)
+	return best, len(reports), err
+}
+
+// FrozenList is FrozenCandidates for a list of at least that many reports, which it returns; nil if there is none.
+func FrozenList(ctx context.Context, s storage.Store, r *Round, least int) (best schema.Digest, reports []schema.ReportID, err error) {
 	lists, err := ListCandidates(ctx, s, r)
 	if err != nil || len(lists) == 0 {
-		return best, 0, err
+		return best, nil, err
 	}
 	stored, err := ListReports(ctx, s, r.Name)
 	if err != nil {
-		return best, 0, err
+		return best, nil, err
 	}
 	for _, id := range lists {
 		l, err := LoadCandidates(ctx, s, r, id)
@@ -53,23 +59,35 @@ func FrozenCandidates(ctx context.Context, s storage.Store, r *Round) (best sche
 			continue
 		}
 		if err != nil {
-			return best, 0, err
+			return best, nil, err
 		}
-		if len(l.Reports) >= max(r.Task.Batch.Min, n+1) && Within(l.Reports, stored) {
-			best, n = id, len(l.Reports)
+		if len(l.Reports) >= max(least, len(reports)+1) && Listed(l.Reports, stored) == len(l.Reports) {
+			best, reports = id, l.Reports
 		}
 	}
-	return best, n, nil
+	return best, reports, nil
 }
 
-// Within tells whether every report of a is in b; both are sorted.
-func Within(a, b []schema.ReportID) bool {
-	for _, id := range a {
-		if _, ok := slices.BinarySearchFunc(b, id, schema.CompareReports); !ok {
-			return false
+// Freeze writes a candidate list of the round, of sorted reports, and returns its identity.
+func Freeze(ctx context.Context, s storage.Store, r *Round, reports []schema.ReportID) (schema.Digest, error) {
+	l := schema.Candidates{Version: schema.Version, RoundID: r.ID, Reports: reports}
+	raw, err := l.Encode()
+	if err != nil {
+		return schema.Digest{}, err
+	}
+	id := l.ID()
+	_, err = s.PutOnce(ctx, CandidatesKey(r.Name, id), raw)
+	return id, err
+}
+
+// Listed counts the reports that are in a sorted list.
+func Listed(reports, list []schema.ReportID) (n int) {
+	for _, id := range reports {
+		if _, ok := slices.BinarySearchFunc(list, id, schema.CompareReports); ok {
+			n++
 		}
 	}
-	return true
+	return n
 }
 
 // ListManifests returns the identities of all proposed manifests of the round, sorted.

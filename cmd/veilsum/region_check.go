@@ -188,15 +188,11 @@ func regionStatus(ctx context.Context, o *opened, r *pipeline.Round) ([]regionLi
 	if err != nil {
 		return nil, err
 	}
-	var list schema.Candidates
-	id, n, err := pipeline.FrozenCandidates(ctx, o.store, r)
-	if err == nil && n > 0 {
-		list, err = pipeline.LoadCandidates(ctx, o.store, r, id)
-	}
+	_, list, err := pipeline.FrozenList(ctx, o.store, r, r.Task.Batch.Min)
 	var lines []regionLine
 	for _, s := range all {
 		l := newRegionLine(s)
-		if l.Listed = region.Listed(s, list.Reports); n > 0 && l.Listed == 0 && s.State == region.Ready {
+		if l.Listed = pipeline.Listed(s.Reports, list); len(list) > 0 && l.Listed == 0 && s.State == region.Ready {
 			l.State = "late"
 		}
 		lines = append(lines, l)

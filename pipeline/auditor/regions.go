@@ -82,11 +82,7 @@ func (r *roundAudit) planted(reg schema.Region, sums []pipeline.SignedSum) error
 // listed counts how much of each region's sum is in the certified list.
 func (r *roundAudit) listed() error {
 	for _, reg := range r.out.Regions {
-		for _, id := range reg.list {
-			if _, in := slices.BinarySearchFunc(r.manifest.Reports, id, schema.CompareReports); in {
-				reg.Listed++
-			}
-		}
+		reg.Listed = pipeline.Listed(reg.list, r.manifest.Reports)
 	}
 	return nil
 }

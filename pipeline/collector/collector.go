@@ -208,13 +208,8 @@ func (c *Collector) CloseAt(ctx context.Context, s storage.Store, r *pipeline.Ro
 	if len(ids) < atLeast {
 		return schema.Digest{}, len(ids), fmt.Errorf("%w: %d reports of %d", pipeline.ErrNotReady, len(ids), atLeast)
 	}
-	l := schema.Candidates{Version: schema.Version, RoundID: r.ID, Reports: ids}
-	raw, err := l.Encode()
-	if err != nil {
-		return schema.Digest{}, 0, err
-	}
-	_, err = s.PutOnce(ctx, pipeline.CandidatesKey(r.Name, l.ID()), raw)
-	return l.ID(), len(ids), err
+	id, err := pipeline.Freeze(ctx, s, r, ids)
+	return id, len(ids), err
 }
 
 // Format implements fmt.Formatter: a collector never prints its key.

@@ -79,7 +79,7 @@ func direct(ctx context.Context, s storage.Store, r *pipeline.Round) ([]schema.R
 func In(all []Standing, list []schema.ReportID) []Standing {
 	var in []Standing
 	for _, s := range all {
-		if s.State == Ready && Listed(s, list) > 0 {
+		if s.State == Ready && pipeline.Listed(s.Reports, list) > 0 {
 			in = append(in, s)
 		}
 	}
@@ -87,16 +87,6 @@ func In(all []Standing, list []schema.ReportID) []Standing {
 		return cmp.Or(cmp.Compare(len(b.Reports), len(a.Reports)), cmp.Compare(a.Name, b.Name))
 	})
 	return in
-}
-
-// Listed counts the region's reports in a sorted list.
-func Listed(s Standing, list []schema.ReportID) (n int) {
-	for _, id := range s.Reports {
-		if _, ok := slices.BinarySearchFunc(list, id, schema.CompareReports); ok {
-			n++
-		}
-	}
-	return n
 }
 
 // Combine adds the regions' partial sums to one over the wanted reports, and what no region holds from the root's store;

@@ -116,40 +116,18 @@ func (u *up) sign(ctx context.Context, key ed25519.PrivateKey, opt Options) (non
 // freeze returns the region's list: the one that is frozen in its store, which a vehicle that asks there is told, or all
 // complete reports.
 func (u *up) freeze(ctx context.Context) ([]schema.ReportID, error) {
-	stored, err := pipeline.ListReports(ctx, u.near, u.round.Name)
-	if err != nil {
+	_, list, err := pipeline.FrozenList(ctx, u.near, u.round, 1)
+	if err != nil || len(list) > 0 {
+		return list, err
+	}
+	if list, err = pipeline.ListReports(ctx, u.near, u.round.Name); err != nil {
 		return nil, err
 	}
-	lists, err := pipeline.ListCandidates(ctx, u.near, u.round)
-	if err != nil {
-		return nil, err
-	}
-	var best []schema.ReportID
-	for _, id := range lists {
-		l, err := pipeline.LoadCandidates(ctx, u.near, u.round, id)
-		if errors.Is(err, pipeline.ErrUntrusted) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(l.Reports) > len(best) && pipeline.Within(l.Reports, stored) {
-			best = l.Reports
-		}
-	}
-	if len(best) > 0 {
-		return best, nil
-	}
-	if len(stored) == 0 {
+	if len(list) == 0 {
 		return nil, fmt.Errorf("%w: no reports in the region's store", pipeline.ErrNotReady)
 	}
-	l := schema.Candidates{Version: schema.Version, RoundID: u.round.ID, Reports: stored}
-	raw, err := l.Encode()
-	if err != nil {
-		return nil, err
-	}
-	_, err = u.near.PutOnce(ctx, pipeline.CandidatesKey(u.round.Name, l.ID()), raw)
-	return stored, err
+	_, err = pipeline.Freeze(ctx, u.near, u.round, list)
+	return list, err
 }
 
 // heads checks the header objects of the list and gives the good ones to the root; of two reports of one vehicle the one
@@ -254,12 +232,8 @@ func (u *up) send(ctx context.Context, st schema.Signed[schema.RegionSum]) (*Sum
 
 // taken returns ErrLate if the root's list is frozen and holds none of the reports.
 func (u *up) taken(ctx context.Context, reports []schema.ReportID) error {
-	id, n, err := pipeline.FrozenCandidates(ctx, u.root, u.round)
-	if err != nil || n == 0 {
-		return err
-	}
-	l, err := pipeline.LoadCandidates(ctx, u.root, u.round, id)
-	if err == nil && Listed(Standing{Reports: reports}, l.Reports) == 0 {
+	_, list, err := pipeline.FrozenList(ctx, u.root, u.round, u.round.Task.Batch.Min)
+	if err == nil && len(list) > 0 && pipeline.Listed(reports, list) == 0 {
 		err = ErrLate
 	}
 	return err
