@@ -189,8 +189,12 @@ func seal(c *call, q sealRequest) (any, error) {
 	defer clear(u.Values)
 	return v.use(func() (any, error) {
 		name := pipeline.RoundName{Task: t.id, Epoch: q.Epoch, Lane: schema.LaneOf(t.id, q.Epoch, v.id, t.plan.Task.Batch.Lanes)}
-		if w, err := v.waiting(name); w != nil || err != nil {
-			return c.again(v, t, q, w, err)
+		w, err := v.waiting(name)
+		if err != nil {
+			return nil, err
+		}
+		if w != nil {
+			return c.again(v, t, q, w)
 		}
 		s, err := v.client.Seal(c, t.store, t.id, q.Epoch, u)
 		if err != nil {
@@ -223,10 +227,7 @@ func (v *vehicle) waiting(name pipeline.RoundName) (*client.Waiting, error) {
 }
 
 // again answers with a report that was sealed before, if it is for this very round.
-func (c *call) again(v *vehicle, t *task, q sealRequest, w *client.Waiting, err error) (any, error) {
-	if err != nil {
-		return nil, err
-	}
+func (c *call) again(v *vehicle, t *task, q sealRequest, w *client.Waiting) (any, error) {
 	r, err := pipeline.LoadDescriptor(c, t.store, t.plan, w.Name)
 	if err != nil {
 		return nil, err
