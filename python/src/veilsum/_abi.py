@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -127,6 +127,19 @@ def lend(data: Any, what: str = "data") -> Lent:
     raw = _Buffer()
     _get_buffer(view, ctypes.byref(raw), 0)  # PyBUF_SIMPLE
     return Lent(raw.buf, raw.len, view, lambda: _release_buffer(ctypes.byref(raw)))
+
+
+def lend_all(lending: Iterable[Lent]) -> list[Lent]:
+    """Collects what is lent one by one; if something cannot be lent, gives all before it back."""
+    lent: list[Lent] = []
+    try:
+        for one in lending:
+            lent.append(one)
+    except BaseException:
+        for one in lent:
+            one.release()
+        raise
+    return lent
 
 
 class Memory:

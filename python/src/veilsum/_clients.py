@@ -122,14 +122,7 @@ class Client(_abi.Handle):
             from .errors import VerificationFailed
 
             raise VerificationFailed(f"this client seals for task {self.task_id[:8]} only, not for {task.task_id[:8]}")
-        buffers, dtypes = lend_values(values, task.tensors)
-        if model is not None:
-            try:
-                buffers.append(_abi.lend(model, "model"))
-            except BaseException:
-                for b in buffers:
-                    b.release()
-                raise
+        buffers, dtypes = lend_values(values, task.tensors, model)
         request = {
             "client": self._handle,
             "task": task._handle,

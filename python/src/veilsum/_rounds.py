@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _abi
 from ._aggregate import Aggregate
-from ._tasks import Path, Store, Task, _lend_all, _Task
+from ._tasks import Path, Store, Task, _Task
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class Round(_abi.Handle):
     def merge(self, parts: Iterable[PartialSum | Any]) -> PartialSum:
         """Adds partial sums of disjoint lists, given as bytes or :class:`PartialSum`. Needs no store."""
         raw = [p.data if isinstance(p, PartialSum) else p for p in parts]
-        return _partial(*_abi.call_with_body("round.merge", {"round": self._handle}, *_lend_all(raw, "partial sum")))
+        lent = _abi.lend_all(_abi.lend(p, f"partial sum {i}") for i, p in enumerate(raw))
+        return _partial(*_abi.call_with_body("round.merge", {"round": self._handle}, *lent))
 
     def put(self, part: PartialSum | Any) -> str:
         """Stores a partial sum for the collector, who uses it where it fits, and returns its SHA-256."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -169,15 +169,3 @@ class Bundle(_Task):
         from ._rounds import Round
 
         return Round._load(self, self.epoch, lane, snapshot=False)
-
-
-def _lend_all(parts: Iterable[Any], what: str) -> list[_abi.Lent]:
-    lent: list[_abi.Lent] = []
-    try:
-        for i, p in enumerate(parts):
-            lent.append(_abi.lend(p, f"{what} {i}"))
-    except BaseException:
-        for x in lent:
-            x.release()
-        raise
-    return lent

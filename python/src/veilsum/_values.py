@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import ctypes
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,21 +29,20 @@ class Tensor:
         return n
 
 
-def lend_values(values: Any, tensors: Sequence[Tensor]) -> tuple[list[_abi.Lent], list[str]]:
-    """Lends an update: one buffer for all values, or one for each tensor. Returns the buffers and their types."""
-    parts = _parts(values, tensors)
-    lent: list[_abi.Lent] = []
+def lend_values(values: Any, tensors: Sequence[Tensor], model: Any = None) -> tuple[list[_abi.Lent], list[str]]:
+    """Lends an update: one buffer for all values, or one for each tensor, and the model, if there is one, behind them. Returns
+    the buffers, and the types of those with values."""
     dtypes: list[str] = []
-    try:
-        for name, part in parts:
+
+    def one_by_one() -> Iterator[_abi.Lent]:
+        for name, part in _parts(values, tensors):
             one, dtype = _lend_one(part, name)
-            lent.append(one)
             dtypes.append(dtype)
-    except BaseException:
-        for x in lent:
-            x.release()
-        raise
-    return lent, dtypes
+            yield one
+        if model is not None:
+            yield _abi.lend(model, "model")
+
+    return _abi.lend_all(one_by_one()), dtypes
 
 
 def _parts(values: Any, tensors: Sequence[Tensor]) -> list[tuple[str, Any]]:
