@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -120,4 +121,12 @@ func readPublic(s string) (schema.PublicKey, error) { return keyfile.ReadPublic(
 // writeFile writes a file whole or not at all; without force an existing one is refused.
 func writeFile(path string, data []byte, mode os.FileMode, force bool) error {
 	return keyfile.Write(path, data, mode, force)
+}
+
+// writeOnce is writeFile for a result: a step that is repeated finds its own file.
+func writeOnce(path string, data []byte, force bool) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	return writeFile(path, data, 0o644, force)
 }

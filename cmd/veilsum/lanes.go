@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -167,10 +165,8 @@ func (a *app) merge(ctx context.Context, o *opened, f *mergeFlags) error {
 	if err != nil {
 		return err
 	}
-	if old, err := os.ReadFile(f.out); err != nil || !bytes.Equal(old, file) { // a repeated step finds its own file
-		if err := writeFile(f.out, file, 0o644, f.force); err != nil {
-			return err
-		}
+	if err := writeOnce(f.out, file, f.force); err != nil {
+		return err
 	}
 	res := mergeResult{Epoch: f.epoch, Reports: m.Reports, NoiseStdDev: m.NoiseStdDev, Merger: f.rule, File: f.out, Void: e.Void, Open: e.Open, Rejected: m.Rejected, Lanes: m.Used}
 	if len(e.Void)+len(e.Open)+len(m.Rejected) > 0 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,22 +81,13 @@ func (a *app) modelRelease(ctx context.Context, f *releaseFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := writeReleased(f.out, done.Model, f.force); err != nil {
-		return err
+	if f.out != "" {
+		if err := writeOnce(f.out, done.Model, f.force); err != nil {
+			return err
+		}
 	}
 	a.out.Result(newReleaseResult(done.Release, done.ID, f.out))
 	return nil
-}
-
-// writeReleased writes the released bytes; a step that is repeated finds its own file.
-func writeReleased(path string, b []byte, force bool) error {
-	if path == "" {
-		return nil
-	}
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
-		return nil
-	}
-	return writeFile(path, b, 0o644, force)
 }
 
 // parseRounds reads EPOCH or EPOCH-LANE; nil of none.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -238,10 +237,8 @@ func (a *app) showReceipt(ctx context.Context, o *opened, r *pipeline.Round, rec
 		if err != nil {
 			return err
 		}
-		if old, err := os.ReadFile(out); err != nil || !bytes.Equal(old, b) { // a repeated step finds its own file
-			if err := writeFile(out, b, 0o644, force); err != nil {
-				return err
-			}
+		if err := writeOnce(out, b, force); err != nil {
+			return err
 		}
 		res.File = out
 	}

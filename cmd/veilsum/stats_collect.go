@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
@@ -221,10 +219,8 @@ func (r *answersResult) write(path string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if old, err := os.ReadFile(path); err != nil || !bytes.Equal(old, b) {
-		if err := writeFile(path, b, 0o644, force); err != nil {
-			return err
-		}
+	if err := writeOnce(path, b, force); err != nil {
+		return err
 	}
 	r.File = path
 	return nil
