@@ -48,13 +48,7 @@ func (a *app) batchSum(ctx context.Context, f *sumFlags) error {
 	if err := f.single(o, "--reports", f.reports); err != nil {
 		return err
 	}
-	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
-		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
-		if err != nil {
-			return err
-		}
-		return a.sumRound(ctx, f, o, r)
-	})
+	return a.eachRound(ctx, o, &f.roundFlags, func(r *pipeline.Round) error { return a.sumRound(ctx, f, o, r) })
 }
 
 func (a *app) sumRound(ctx context.Context, f *sumFlags, o *opened, r *pipeline.Round) error {

@@ -51,13 +51,7 @@ func (a *app) batchRun(ctx context.Context, f *runFlags) error {
 			return err
 		}
 	}
-	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
-		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
-		if err != nil {
-			return err
-		}
-		return a.runRound(ctx, f, o, r)
-	})
+	return a.eachRound(ctx, o, &f.roundFlags, func(r *pipeline.Round) error { return a.runRound(ctx, f, o, r) })
 }
 
 // runRound does all steps of one round's plan.

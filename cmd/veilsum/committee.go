@@ -174,13 +174,7 @@ func (a *app) member(ctx context.Context, f *memberFlags, step func(*decryptor.D
 	if err := d.CheckRecord(ctx, o.store, o.id, o.plan); err != nil {
 		return err
 	}
-	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
-		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
-		if err != nil {
-			return err
-		}
-		return step(d, o, r)
-	})
+	return a.eachRound(ctx, o, &f.roundFlags, func(r *pipeline.Round) error { return step(d, o, r) })
 }
 
 func (a *app) committeeCheckCommand() *cobra.Command {

@@ -68,6 +68,17 @@ func (a *app) eachLane(ctx context.Context, o *opened, f *roundFlags, step func(
 	return first
 }
 
+// eachRound is eachLane for a step in a round that is open.
+func (a *app) eachRound(ctx context.Context, o *opened, f *roundFlags, step func(*pipeline.Round) error) error {
+	return a.eachLane(ctx, o, f, func(n pipeline.RoundName) error {
+		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+		if err != nil {
+			return err
+		}
+		return step(r)
+	})
+}
+
 // laneOut keeps the result of a step in one lane, and says of which lane a warning is.
 type laneOut struct {
 	ui.Printer
@@ -206,11 +217,11 @@ func (r mergeResult) Text() string {
 }
 
 // collectEach merges what a "round collect --out" over several lanes opened.
-func (a *app) collectEach(ctx context.Context, o *opened, f *roundFlags, out string, force bool, step func(pipeline.RoundName, string) error) error {
+func (a *app) collectEach(ctx context.Context, o *opened, f *roundFlags, out string, force bool, step func(*pipeline.Round, string) error) error {
 	if len(f.names(o)) == 1 {
-		return a.eachLane(ctx, o, f, func(n pipeline.RoundName) error { return step(n, out) })
+		return a.eachRound(ctx, o, f, func(r *pipeline.Round) error { return step(r, out) })
 	}
-	err := a.eachLane(ctx, o, f, func(n pipeline.RoundName) error { return step(n, "") })
+	err := a.eachRound(ctx, o, f, func(r *pipeline.Round) error { return step(r, "") })
 	if err != nil || out == "" {
 		return err
 	}

@@ -50,13 +50,7 @@ func (f *collectorFlags) step(ctx context.Context, a *app, do func(*collector.Co
 	if err != nil {
 		return err
 	}
-	return a.eachLane(ctx, o, &f.roundFlags, func(n pipeline.RoundName) error {
-		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
-		if err != nil {
-			return err
-		}
-		return do(c, o, r)
-	})
+	return a.eachRound(ctx, o, &f.roundFlags, func(r *pipeline.Round) error { return do(c, o, r) })
 }
 
 type openFlags struct {
@@ -258,11 +252,7 @@ checks, votes, answers, receipt.`, "  veilsum round status --epoch 1 --store fil
 			if err != nil {
 				return err
 			}
-			return a.eachLane(ctx, o, f, func(n pipeline.RoundName) error {
-				r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
-				if err != nil {
-					return err
-				}
+			return a.eachRound(ctx, o, f, func(r *pipeline.Round) error {
 				s, err := newStatus(ctx, o, r)
 				if err == nil {
 					a.out.Result(s)

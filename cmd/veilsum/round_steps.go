@@ -215,11 +215,7 @@ func (a *app) collect(ctx context.Context, f *collectorFlags, stores *storesFlag
 	if err != nil {
 		return err
 	}
-	return a.collectEach(ctx, o, &f.roundFlags, out, force, func(n pipeline.RoundName, out string) error {
-		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
-		if err != nil {
-			return err
-		}
+	return a.collectEach(ctx, o, &f.roundFlags, out, force, func(r *pipeline.Round, out string) error {
 		got, err := c.Reading(near).Collect(ctx, o.store, r, a.progress("reports added"))
 		if err = a.findings(got, err); err != nil {
 			return err
