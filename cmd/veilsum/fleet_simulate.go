@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -189,17 +188,13 @@ func (s *simulation) mix(text string) error {
 	return nil
 }
 
-// read takes YAML over what is there, and refuses unknown fields.
+// read takes YAML over what is there, and refuses unknown fields. Nothing at all changes nothing.
 func (s *simulation) read(raw []byte, name string) error {
-	d := yaml.NewDecoder(bytes.NewReader(raw))
-	d.KnownFields(true)
-	if err := d.Decode(s); err != nil && !errors.Is(err, io.EOF) {
-		return &usageError{Err: fmt.Errorf("%s: %s", name, strings.ReplaceAll(err.Error(), "\n", " ")), Hint: `"veilsum fleet simulate --example" shows every field`}
+	err := readYAML(raw, s, name, `"veilsum fleet simulate --example" shows every field`)
+	if errors.Is(err, io.EOF) {
+		return nil
 	}
-	if err := d.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return usage("%s: more than one document", name)
-	}
-	return nil
+	return err
 }
 
 // complete fills in what follows from the numbers that were given.

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/privacy/statistics"
@@ -68,15 +64,7 @@ type questionAxis struct {
 
 func readQueries(raw []byte) (*queryFile, error) {
 	f := &queryFile{}
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	dec.KnownFields(true)
-	if err := dec.Decode(f); err != nil {
-		return nil, &usageError{Err: fmt.Errorf("query file: %s", strings.ReplaceAll(err.Error(), "\n", " ")), Hint: `"veilsum stats define --example" explains every field`}
-	}
-	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return nil, usage("query file: more than one document")
-	}
-	return f, nil
+	return f, readYAML(raw, f, "query file", `"veilsum stats define --example" explains every field`)
 }
 
 // statistics writes the file out as a task holds it. notes tell what was chosen.

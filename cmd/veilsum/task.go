@@ -155,15 +155,26 @@ func (a *app) readTask(path string) (schema.Task, error) {
 		Scope:   schema.Scope{Unit: "vehicle", Relation: "zero_out"},
 		Batch:   schema.Batch{Lanes: 1}, Participation: schema.Participation{MinSeparation: 1}, Suite: 1,
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	dec.KnownFields(true)
-	if err := dec.Decode(&t); err != nil {
-		return t, &usageError{Err: fmt.Errorf("task file: %s", strings.ReplaceAll(err.Error(), "\n", " ")), Hint: `"veilsum task new --example" explains every field`}
-	}
-	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return t, usage("task file: more than one document")
+	if err := readYAML(raw, &t, "task file", `"veilsum task new --example" explains every field`); err != nil {
+		return t, err
 	}
 	return t, refuseEmpty(raw)
+}
+
+// readYAML takes one document over what is there, and refuses unknown fields. A file without any is an io.EOF.
+func readYAML(raw []byte, to any, name, hint string) error {
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	switch err := dec.Decode(to); {
+	case errors.Is(err, io.EOF):
+		return &usageError{Err: fmt.Errorf("%s: %w", name, err), Hint: hint}
+	case err != nil:
+		return &usageError{Err: fmt.Errorf("%s: %s", name, strings.ReplaceAll(err.Error(), "\n", " ")), Hint: hint}
+	}
+	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
+		return usage("%s: more than one document", name)
+	}
+	return nil
 }
 
 // refuseEmpty refuses "adaptive:" and "compression:" with nothing behind it, which YAML reads as if it were not there.
@@ -172,10 +183,12 @@ func refuseEmpty(raw []byte) error {
 		Privacy     struct{ Adaptive yaml.Node }
 		Compression yaml.Node
 	}
-	if err := yaml.Unmarshal(raw, &told); err == nil && told.Compression.Tag == "!!null" {
+	switch err := yaml.Unmarshal(raw, &told); {
+	case err != nil:
+		return nil
+	case told.Compression.Tag == "!!null":
 		return usage("task file: compression is empty: give a kind and keep or ratio, or leave it out")
-	}
-	if err := yaml.Unmarshal(raw, &told); err == nil && told.Privacy.Adaptive.Tag == "!!null" {
+	case told.Privacy.Adaptive.Tag == "!!null":
 		return usage("task file: privacy.adaptive is empty: write {} for all defaults, or leave it out for a constant clipping norm")
 	}
 	return nil
