@@ -88,27 +88,38 @@ func (r compressionRow) Text() string {
 
 // compressionBench is one run of the command.
 type compressionBench struct {
-	app    *app
-	flags  *compressionFlags
-	data   *fleetsim.Dataset
-	config fleetsim.Config
-	none   compressionRow
-	shown  int
-	done   int
-	noise  float64 // of one value of the mean, in clipping norms
+	app   *app
+	flags *compressionFlags
+	data  *fleetsim.Dataset
+	fleet *fleetsim.Fleet // without compression
+	none  compressionRow
+	shown int
+	done  int
+	noise float64 // of one value of the mean, in clipping norms
+}
+
+func newCompressionBench(a *app, f *compressionFlags) (*compressionBench, error) {
+	network, err := loadNetwork()
+	if err != nil {
+		return nil, err
+	}
+	network.config.Rounds = f.rounds
+	fleet, err := fleetsim.New(network.config, network.rows)
+	return &compressionBench{app: a, flags: f, data: network.rows, fleet: fleet}, err
 }
 
 func (a *app) benchCompression(ctx context.Context, f *compressionFlags) error {
-	specs, err := f.specs()
+	if err := f.validate(); err != nil {
+		return err
+	}
+	b, err := newCompressionBench(a, f)
 	if err != nil {
 		return err
 	}
-	network, err := loadNetwork()
+	specs, err := f.specs(demoTensors(b.fleet))
 	if err != nil {
 		return err
 	}
-	b := &compressionBench{app: a, flags: f, data: network.rows, config: network.config}
-	b.config.Rounds = f.rounds
 	if err := b.references(ctx); err != nil {
 		return err
 	}
@@ -130,20 +141,24 @@ func (a *app) benchCompression(ctx context.Context, f *compressionFlags) error {
 // compressionRatios are shown for the cheapest kind, the even ones of them for all.
 var compressionRatios = []float64{2, 5, 10, 20, 40}
 
-// specs are the maps asked for; Keep holds d over the ratio for all kinds until they are fitted.
-func (f *compressionFlags) specs() (specs []compress.Spec, err error) {
+func (f *compressionFlags) validate() error {
 	if f.seeds < 1 || f.seeds > 100 || f.rounds < 1 || f.rounds > 1000 {
-		return nil, usage("--seeds %d, --rounds %d: want 1 to 100 and 1 to 1000", f.seeds, f.rounds)
+		return usage("--seeds %d, --rounds %d: want 1 to 100 and 1 to 1000", f.seeds, f.rounds)
 	}
 	if slices.ContainsFunc(f.ratios, func(r float64) bool { return !(r >= 1) }) {
-		return nil, usage("--ratios %v: want 1 or more", f.ratios)
+		return usage("--ratios %v: want 1 or more", f.ratios)
 	}
 	for _, k := range f.kinds {
 		if !slices.Contains(compress.Kinds(), compress.Kind(k)) {
-			return nil, usage("--kinds %s: want some of %q", k, compress.Kinds())
+			return usage("--kinds %s: want some of %q", k, compress.Kinds())
 		}
 	}
-	network := schema.Task{Tensors: networkTensors()}
+	return nil
+}
+
+// specs are the maps asked for; Keep holds d over the ratio for all kinds until they are fitted.
+func (f *compressionFlags) specs(tensors []schema.Tensor) (specs []compress.Spec, err error) {
+	network := schema.Task{Tensors: tensors}
 	d, err := network.Values()
 	if err != nil {
 		return nil, err
@@ -156,7 +171,7 @@ func (f *compressionFlags) specs() (specs []compress.Spec, err error) {
 			if len(f.ratios) == 0 && kind != compress.RandomK && i%2 == 0 {
 				continue
 			}
-			s, err := compress.Fit(compress.Spec{Kind: kind, Values: d, Shapes: shapesOf(network.Tensors)}, int(float64(d)/ratio))
+			s, err := compress.Fit(compress.Spec{Kind: kind, Values: d, Shapes: shapesOf(tensors)}, int(float64(d)/ratio))
 			if err != nil {
 				return nil, usage("--ratios %g: %w", ratio, err)
 			}
@@ -187,14 +202,14 @@ func (b *compressionBench) references(ctx context.Context) error {
 		return err
 	}
 	b.none = compressionRow{Kind: "none", Bytes: bytes, Fewer: 1}
-	accuracy, err := b.runs(ctx, b.config, func(fleet *fleetsim.Fleet, seed uint64) ([]float64, error) { return fleetsim.PlainRun(fleet, seed) })
+	accuracy, err := b.runs(ctx, b.fleet, fleetsim.PlainRun)
 	if err != nil {
 		return err
 	}
-	free := compressionRow{Kind: "float32", Sent: 101_770, Bytes: 4 * 101_770}
+	free := compressionRow{Kind: "float32", Sent: b.fleet.Dimension(), Bytes: 4 * int64(b.fleet.Dimension())}
 	free.Accuracy, free.Spread = meanAndSpread(accuracy)
 	norm := 0.0
-	accuracy, err = b.runs(ctx, b.config, func(fleet *fleetsim.Fleet, seed uint64) ([]float64, error) {
+	accuracy, err = b.runs(ctx, b.fleet, func(fleet *fleetsim.Fleet, seed uint64) ([]float64, error) {
 		run, err := fleetsim.CompressedRun(fleet, fleetsim.Compression{}, seed)
 		if err != nil {
 			return nil, err
@@ -202,8 +217,8 @@ func (b *compressionBench) references(ctx context.Context) error {
 		for _, x := range run.MeanNorm {
 			norm += x * x / float64(len(run.MeanNorm)*b.flags.seeds)
 		}
-		reports := float64(fleet.Vehicles()) * (1 - b.config.VanishShare)
-		b.noise = fleet.LocalStdDev() / math.Sqrt(reports) / b.config.ClippingNorm
+		reports := float64(fleet.Vehicles()) * (1 - fleet.Config().VanishShare)
+		b.noise = fleet.LocalStdDev() / math.Sqrt(reports) / fleet.Config().ClippingNorm
 		return run.Accuracy, nil
 	})
 	if err != nil {
@@ -225,7 +240,11 @@ func (b *compressionBench) measure(ctx context.Context, s compress.Spec) (compre
 	if r.Bytes, err = b.bytes(s); err != nil {
 		return r, err
 	}
-	accuracy, err := b.runs(ctx, b.config.Compressed(s.ErrorFactor()), func(fleet *fleetsim.Fleet, seed uint64) ([]float64, error) {
+	fleet, err := fleetsim.New(b.fleet.Config().Compressed(s.ErrorFactor()), b.data)
+	if err != nil {
+		return r, err
+	}
+	accuracy, err := b.runs(ctx, fleet, func(fleet *fleetsim.Fleet, seed uint64) ([]float64, error) {
 		run, err := fleetsim.CompressedRun(fleet, fleetsim.Compression{Map: s}, seed)
 		if err != nil {
 			return nil, err
@@ -250,11 +269,7 @@ func (b *compressionBench) show(r compressionRow) {
 }
 
 // runs returns the accuracy after the last round of each seed.
-func (b *compressionBench) runs(ctx context.Context, c fleetsim.Config, run func(*fleetsim.Fleet, uint64) ([]float64, error)) ([]float64, error) {
-	fleet, err := fleetsim.New(c, b.data)
-	if err != nil {
-		return nil, err
-	}
+func (b *compressionBench) runs(ctx context.Context, fleet *fleetsim.Fleet, run func(*fleetsim.Fleet, uint64) ([]float64, error)) ([]float64, error) {
 	var last []float64
 	for seed := range uint64(b.flags.seeds) {
 		if err := ctx.Err(); err != nil {
@@ -273,19 +288,14 @@ func (b *compressionBench) runs(ctx context.Context, c fleetsim.Config, run func
 
 // bytes is what a report takes in a task with this map, or without.
 func (b *compressionBench) bytes(s compress.Spec) (int64, error) {
-	fleet, err := fleetsim.New(b.config, b.data)
+	t, err := demoTask(b.fleet, 0, false)
 	if err != nil {
 		return 0, err
 	}
-	t, err := demoTask(fleet, 0, false)
-	if err != nil {
-		return 0, err
-	}
-	t.Tensors, t.Compression = networkTensors(), nil
 	if s.Kind != "" {
 		t.Compression = &schema.Compression{Kind: string(s.Kind), Keep: s.Keep, Rows: s.Rows, Rank: s.Rank}
 	}
-	t.Committee = schema.Committee{Size: 4, Threshold: 3, Malicious: 1}
+	t.Committee = demoCommittee
 	sketchKeys(&t)
 	p, err := completePlan(t)
 	if err != nil {
@@ -303,16 +313,6 @@ func meanAndSpread(x []float64) (mean, spread float64) {
 		spread += (v - mean) * (v - mean)
 	}
 	return mean, math.Sqrt(spread / math.Max(1, float64(len(x)-1)))
-}
-
-// networkTensors are those of fleetsim.NetworkConfig on the digits, as [demoTensors] names them.
-func networkTensors() []schema.Tensor {
-	return []schema.Tensor{
-		{Name: "hidden.kernel", DType: "float32", Shape: []int{784, 128}},
-		{Name: "hidden.bias", DType: "float32", Shape: []int{128}},
-		{Name: "output.kernel", DType: "float32", Shape: []int{128, 10}},
-		{Name: "output.bias", DType: "float32", Shape: []int{10}},
-	}
 }
 
 // parseCompression reads KIND:RATIO.

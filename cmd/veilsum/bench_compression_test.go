@@ -28,15 +28,15 @@ func TestCompressionKeepsAccuracy(t *testing.T) {
 // TestCompressionSpecs: the maps that are measured by default send what their ratio says, and the network's
 // reports shrink with them.
 func TestCompressionSpecs(t *testing.T) {
-	specs, err := (&compressionFlags{seeds: 1, rounds: 1}).specs()
-	if err != nil || len(specs) != 5+3*2 {
-		t.Fatalf("%d maps: %v", len(specs), err)
-	}
-	network, err := loadNetwork()
+	f := &compressionFlags{seeds: 1, rounds: 20}
+	b, err := newCompressionBench(nil, f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &compressionBench{config: network.config, data: network.rows}
+	specs, err := f.specs(demoTensors(b.fleet))
+	if err != nil || len(specs) != 5+3*2 {
+		t.Fatalf("%d maps: %v", len(specs), err)
+	}
 	none, err := b.bytes(compress.Spec{})
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/veilsum/veilsum/cmd/veilsum/internal/report"
-	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
 	"github.com/veilsum/veilsum/pipeline/fleetsim/pace"
 	"github.com/veilsum/veilsum/pipeline/fleetsim/planet"
@@ -113,16 +112,13 @@ func (f *paceFlags) scenario(fleet *fleetsim.Fleet) (planet.Scenario, error) {
 	}
 	task.Committee, task.Batch.Max = demoCommittee, f.reports
 	sketchKeys(&task)
-	plan := &pipeline.Plan{}
-	if task, err = pipeline.Complete(task); err == nil {
-		plan, err = pipeline.NewPlan(task)
-	}
+	plan, err := completePlan(task)
 	if err != nil {
 		return s, err
 	}
 	s.Days, s.Seed = f.days, f.seed
 	s.Report.Values, s.Report.Bytes, s.Report.HeaderBytes = fleet.Dimension(), int(reportBytes(plan)), plan.Secagg.HeaderObjectBytes()
-	s.Report.PieceBytes, s.Report.TrainSeconds = task.PieceBlocks*plan.Secagg.BlockBytes(), 60*f.minutes
+	s.Report.PieceBytes, s.Report.TrainSeconds = plan.Task.PieceBlocks*plan.Secagg.BlockBytes(), 60*f.minutes
 	s.Schedule.Lanes, s.Schedule.Reports, s.Schedule.MinBatch = 1, f.reports, fleet.MinBatchSize()
 	s.Schedule.OverSelection, s.Schedule.MinSeparation = 3, 1
 	if err := s.Validate(); err != nil {
