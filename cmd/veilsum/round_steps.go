@@ -12,6 +12,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline/collector"
 	"github.com/veilsum/veilsum/pipeline/region"
 	"github.com/veilsum/veilsum/schema"
+	"github.com/veilsum/veilsum/storage"
 )
 
 type closeFlags struct {
@@ -50,11 +51,11 @@ the reports of these regions again and leaves liars out, --without NAME leaves o
 }
 
 func (a *app) close(ctx context.Context, f *closeFlags, c *collector.Collector, o *opened, r *pipeline.Round) error {
-	regions, err := a.present(ctx, f, o, r)
+	near, err := f.stores.open(ctx)
 	if err != nil {
 		return err
 	}
-	near, err := f.stores.open(ctx)
+	regions, err := a.present(ctx, f, near, o, r)
 	if err != nil {
 		return err
 	}
@@ -76,20 +77,16 @@ func (a *app) close(ctx context.Context, f *closeFlags, c *collector.Collector, 
 }
 
 // present looks at the round's regions before its list is frozen: nobody waits for a region whose deadline is over.
-func (a *app) present(ctx context.Context, f *closeFlags, o *opened, r *pipeline.Round) ([]regionLine, error) {
+func (a *app) present(ctx context.Context, f *closeFlags, near map[string]storage.Store, o *opened, r *pipeline.Round) ([]regionLine, error) {
 	if len(r.Descriptor.Regions) == 0 {
 		return nil, nil
 	}
 	if err := pipeline.Ended(ctx, o.store, r); err != nil {
 		return nil, err
 	}
-	near, err := f.stores.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	root := region.Root{Store: o.store, Regions: near}
-	if !f.verify {
-		root.Regions = nil
+	root := region.Root{Store: o.store}
+	if f.verify {
+		root.Regions = near
 	}
 	lines, err := a.verify(ctx, root, r)
 	if err != nil || f.now {
