@@ -14,6 +14,7 @@ import (
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
 	"github.com/veilsum/veilsum/pipeline/releaser"
+	"github.com/veilsum/veilsum/schema"
 	"github.com/veilsum/veilsum/storage"
 	"github.com/veilsum/veilsum/storage/dir"
 )
@@ -81,20 +82,21 @@ func (a *app) demoCommand() *cobra.Command {
 
 // demoRun is one run of the demo.
 type demoRun struct {
-	app      *app
-	flags    *demoFlags
-	started  time.Time
-	data     *demoData
-	fleet    *fleetsim.Fleet
-	trainer  *fleetsim.Trainer
-	plain    []float64 // accuracy without privacy after each round
-	store    storage.Store
-	storeURL string
-	world    *demoWorld
-	rounds   []demoRound
-	released *releaser.Released // the newest model
-	before   []byte             // the one before, from which the last round started
-	canaries demoCanaries
+	app         *app
+	flags       *demoFlags
+	started     time.Time
+	data        *demoData
+	fleet       *fleetsim.Fleet
+	trainer     *fleetsim.Trainer
+	plain       []float64 // accuracy without privacy after each round
+	store       storage.Store
+	storeURL    string
+	world       *demoWorld
+	compression *schema.Compression // of the updates; nil without
+	rounds      []demoRound
+	released    *releaser.Released // the newest model
+	before      []byte             // the one before, from which the last round started
+	canaries    demoCanaries
 }
 
 func (a *app) demo(ctx context.Context, f *demoFlags) error {
@@ -129,9 +131,7 @@ func (d *demoRun) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if task.Compression, err = parseCompression(d.flags.compress); err != nil {
-		return err
-	}
+	task.Compression = d.compression
 	if err := freeFolder(d.flags); err != nil {
 		return err
 	}
@@ -171,23 +171,17 @@ func (d *demoRun) loadFleet() error {
 	if err != nil {
 		return err
 	}
-	if config, err = d.compressed(config); err != nil {
+	if d.compression, err = parseCompression(d.flags.compress); err != nil {
 		return err
+	}
+	if c := d.compression; c != nil { // smaller steps where the map makes a larger error
+		config = config.Compressed(float64(c.Ratio) - 1)
 	}
 	d.fleet, err = fleetsim.New(config, d.data.rows)
 	if errors.Is(err, fleetsim.ErrConfig) {
 		return &usageError{Err: err, Hint: "try more --vehicles"}
 	}
 	return err
-}
-
-// compressed takes smaller steps where the map makes a larger error.
-func (d *demoRun) compressed(c fleetsim.Config) (fleetsim.Config, error) {
-	compression, err := parseCompression(d.flags.compress)
-	if err != nil || compression == nil {
-		return c, err
-	}
-	return c.Compressed(float64(compression.Ratio) - 1), nil
 }
 
 // configure puts the flags into the data set's configuration.
