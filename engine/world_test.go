@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,12 +116,12 @@ func same(t *testing.T, got, want map[string]string) {
 	if len(want) == 0 {
 		t.Fatal("the local runner made nothing")
 	}
-	for name := range maps.Keys(want) {
+	for name := range want {
 		if got[name] != want[name] {
 			t.Errorf("%s has SHA-256 %q, the local runner's has %q", name, got[name], want[name])
 		}
 	}
-	for name := range maps.Keys(got) {
+	for name := range got {
 		if want[name] == "" {
 			t.Errorf("%s: the local runner made no such object", name)
 		}
