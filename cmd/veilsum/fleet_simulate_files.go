@@ -17,7 +17,7 @@ import (
 
 // write makes all files below --out.
 func (x *simRun) write() error {
-	meta := map[string]string{"veilsum.simulation": "rounds", "vehicles": strconv.Itoa(x.sim.Vehicles), "seed": strconv.FormatUint(x.sim.Seed, 10)}
+	meta := map[string]string{"vehicles": strconv.Itoa(x.sim.Vehicles), "seed": strconv.FormatUint(x.sim.Seed, 10)}
 	for name, table := range map[string][]arrowipc.Column{"rounds.arrow": x.roundTable(), "regions_hours.arrow": x.hourTable(), "vehicles.arrow": x.vehicleTable()} {
 		meta["veilsum.simulation"] = name
 		raw, err := arrowipc.EncodeTable(table, meta)
@@ -155,7 +155,7 @@ func (x *simRun) page() report.Fleet {
 		n := x.result.PerCell[i]
 		d.Cells = append(d.Cells, report.MapCell{Latitude: c.Latitude, Longitude: c.Longitude, Region: c.Region, Vehicles: n.Vehicles, Share: float64(n.Counted) / float64(n.Invited)})
 	}
-	d.Counted, d.Driving = x.byRegion()
+	d.Counted = x.byRegion()
 	d.Rounds = x.epochs()
 	for o := range planet.Outcomes {
 		d.Outcomes = append(d.Outcomes, planet.Outcome(o).String())
@@ -223,9 +223,9 @@ func (x *simRun) cards() []report.Card {
 	}
 }
 
-// byRegion gives the reports for each 1000 vehicles and the share on the road, by region and hour.
-func (x *simRun) byRegion() (counted, driving [][]float64) {
-	counted, driving = make([][]float64, len(planet.RegionNames)), make([][]float64, len(planet.RegionNames))
+// byRegion gives the reports for each 1000 vehicles, by region and hour.
+func (x *simRun) byRegion() [][]float64 {
+	counted := make([][]float64, len(planet.RegionNames))
 	last := 23
 	for _, h := range x.result.Hours {
 		if h.Counted > 0 {
@@ -237,15 +237,13 @@ func (x *simRun) byRegion() (counted, driving [][]float64) {
 			break
 		}
 		counted[h.Region] = append(counted[h.Region], 1000*float64(h.Counted)/float64(max(1, x.result.Regions[h.Region])))
-		driving[h.Region] = append(driving[h.Region], h.DrivingShare)
 	}
-	return counted, driving
+	return counted
 }
 
 // epochs joins the lanes.
 func (x *simRun) epochs() (all []report.FleetRound) {
 	charged, last := 0, -1
-	stale := 0.0
 	for _, r := range x.result.Rounds {
 		for last < r.Epoch { // lanes of a buffered schedule do not come in order
 			last++
@@ -253,7 +251,7 @@ func (x *simRun) epochs() (all []report.FleetRound) {
 		}
 		e := &all[r.Epoch]
 		e.Lanes++
-		stale = e.Staleness*float64(e.Counted) + r.Staleness*float64(r.Counted)
+		stale := e.Staleness*float64(e.Counted) + r.Staleness*float64(r.Counted)
 		e.Counted, e.Late, e.Minutes = e.Counted+r.Counted, e.Late+r.Late, max(e.Minutes, (r.Closed-r.Opened).Minutes())
 		if e.Counted > 0 {
 			e.Staleness = stale / float64(e.Counted)

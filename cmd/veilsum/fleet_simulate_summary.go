@@ -90,6 +90,7 @@ type simCost struct {
 	PeakMiB          float64 `json:"peak_memory_mib"`
 }
 
+// known is nil for what has no number, and so no form in JSON.
 func known(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil

@@ -175,16 +175,10 @@ func newAnswers(o *opened, rel *pipeline.Released, epoch uint64) (*answersResult
 }
 
 func newAnswer(e statistics.Estimate) answerEstimate {
-	one := func(x float64) *float64 {
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil
-		}
-		return &x
-	}
 	return answerEstimate{
-		Query: e.Query, Measure: e.Measure, Key: e.Cells[0].Key, Lower: one(e.Cells[0].Lower), Upper: one(e.Cells[0].Upper),
-		Key2: e.Cells[1].Key, Lower2: one(e.Cells[1].Lower), Upper2: one(e.Cells[1].Upper),
-		Estimate: one(e.Value), StdErr: one(e.StdErr), Low: one(e.Low), High: one(e.High), Suppressed: e.Suppressed,
+		Query: e.Query, Measure: e.Measure, Key: e.Cells[0].Key, Lower: known(e.Cells[0].Lower), Upper: known(e.Cells[0].Upper),
+		Key2: e.Cells[1].Key, Lower2: known(e.Cells[1].Lower), Upper2: known(e.Cells[1].Upper),
+		Estimate: known(e.Value), StdErr: known(e.StdErr), Low: known(e.Low), High: known(e.High), Suppressed: e.Suppressed,
 	}
 }
 

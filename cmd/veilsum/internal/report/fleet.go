@@ -25,8 +25,8 @@ type Fleet struct {
 	// Cells are the land, Regions the names of the regions by number. Required.
 	Cells   []MapCell
 	Regions []string
-	// Counted and Driving are by region and hour: reports in a list for each 1000 vehicles, and the share on the road.
-	Counted, Driving [][]float64
+	// Counted is by region and hour: reports in a list for each 1000 vehicles.
+	Counted [][]float64
 	// Rounds in the order of their opening. Required.
 	Rounds []FleetRound
 	// Outcomes by profile.
@@ -55,13 +55,13 @@ type MapCell struct {
 
 // FleetRound is one epoch: all its lanes together.
 type FleetRound struct {
-	Hour           float64 // of opening
-	Minutes        float64 // to the close of its last lane
-	Counted, Late  int
-	Staleness      float64 // mean
-	Epsilon        float64 // spent once it is opened
-	OpenLanes      int     // that were opened, of Lanes
-	Lanes, Vehicle int
+	Hour          float64 // of opening
+	Minutes       float64 // to the close of its last lane
+	Counted, Late int
+	Staleness     float64 // mean
+	Epsilon       float64 // spent once it is opened
+	OpenLanes     int     // that were opened, of Lanes
+	Lanes         int
 }
 
 // FleetProfile is one kind of link.

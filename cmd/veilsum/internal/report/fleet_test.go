@@ -16,10 +16,10 @@ func fleetData() report.Fleet {
 	nan := math.NaN()
 	return report.Fleet{
 		Title: "A fleet <b>", Created: "now", Warnings: []string{"watch <out>"},
-		Cards:   []report.Card{{Value: "1 & 2", Name: "figure"}},
-		Cells:   []report.MapCell{{Latitude: 52.5, Longitude: 12.5, Vehicles: 10, Share: 0.4}, {Latitude: -2.5, Longitude: 22.5, Region: 1, Share: nan}},
-		Regions: []string{"North <1>", "South"},
-		Counted: [][]float64{{1, 2, 3}, {0, nan, 0}}, Driving: [][]float64{{0.1, 0.2, 0.3}, {0, 0, 0}},
+		Cards:    []report.Card{{Value: "1 & 2", Name: "figure"}},
+		Cells:    []report.MapCell{{Latitude: 52.5, Longitude: 12.5, Vehicles: 10, Share: 0.4}, {Latitude: -2.5, Longitude: 22.5, Region: 1, Share: nan}},
+		Regions:  []string{"North <1>", "South"},
+		Counted:  [][]float64{{1, 2, 3}, {0, nan, 0}},
 		Rounds:   []report.FleetRound{{Hour: 0, Minutes: 20, Counted: 5, Epsilon: 1, Lanes: 2, OpenLanes: 1}, {Hour: 1, Minutes: 30, Epsilon: nan}},
 		Outcomes: []string{"counted", "late"}, Stack: []report.Layer{{Name: "counted", Values: []float64{0.9}}},
 		Profiles: []report.FleetProfile{{Name: "A", Vehicles: 3, Shares: []float64{0.9, 0.1}, Median: nan, High: 2}},
