@@ -3,7 +3,6 @@ package aggregator
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/schema"
@@ -69,8 +68,8 @@ func (p *PartialSum) restricted(ctx context.Context, r *pipeline.Round, s storag
 // Whole returns the sum of a result over exactly what was asked for: a report that could not be added is an error.
 func (res *Result) Whole() (*PartialSum, error) { return whole(res, nil) }
 
-// Holds tells whether the sum has the report.
-func (p *PartialSum) Holds(id schema.ReportID) bool {
-	_, ok := slices.BinarySearchFunc(p.Reports, id, schema.CompareReports)
-	return ok
+// absorb adds a partial sum, of whose reports nobody knows the vehicles.
+func (res *Result) absorb(p *PartialSum) error {
+	res.Vehicles = nil
+	return res.PartialSum.absorb(p)
 }

@@ -52,7 +52,6 @@ func Addable(ctx context.Context, s storage.Store, r *pipeline.Round, want []sch
 	if err != nil {
 		return nil, err
 	}
-	rest.Vehicles = nil // of those in base nobody knows
 	return rest, rest.absorb(base)
 }
 

@@ -1,6 +1,7 @@
 package auditor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -121,20 +122,12 @@ func (w *worker) allPieces(rep *schema.Report) (pieces [][]byte, err error) {
 		case err == nil:
 			return pieces, nil
 		case errors.Is(err, storage.ErrNotExist):
-			absent = cmpErr(absent, err)
+			absent = cmp.Or(absent, err)
 		case errors.Is(err, ErrFlaw):
-			wrong = cmpErr(wrong, err)
+			wrong = cmp.Or(wrong, err)
 		default:
 			return nil, err
 		}
 	}
-	return nil, cmpErr(wrong, absent)
-}
-
-// cmpErr returns the first error that is not nil.
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
+	return nil, cmp.Or(wrong, absent)
 }

@@ -9,6 +9,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,22 +143,12 @@ func (t *Tree) explain(inputs []schema.Digest) error {
 // fewer reports than it does. The same arguments give the same tree.
 func New(round schema.RoundID, list schema.Digest, fanIn int, regions ...schema.BatchRegion) (*Tree, error) {
 	regions = slices.Clone(regions)
-	slices.SortFunc(regions, func(a, b schema.BatchRegion) int { return compareNames(a.Name, b.Name) })
+	slices.SortFunc(regions, func(a, b schema.BatchRegion) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range regions {
 		regions[i].Reports = slices.Clone(regions[i].Reports)
 		slices.SortFunc(regions[i].Reports, schema.CompareReports)
 	}
 	return grow(schema.BatchPlan{RoundID: round, List: list, FanIn: fanIn, Regions: regions})
-}
-
-func compareNames(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // grow derives all steps of a plan.

@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -240,7 +239,7 @@ func (w *sweeper) replaced(name pipeline.RoundName, n *need) error {
 	}
 	sums := []schema.Digest{n.receipt.Sum}
 	if w.region { // the root's sum is not here
-		sums = slices.SortedFunc(maps.Keys(n.regional), func(a, b schema.Digest) int { return bytes.Compare(a[:], b[:]) })
+		sums = slices.SortedFunc(maps.Keys(n.regional), schema.CompareDigests)
 	}
 	for _, sum := range sums {
 		key := pipeline.PartialKey(name, sum)

@@ -7,7 +7,6 @@
 package releaser
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -277,7 +276,7 @@ func (w *work) deltas(model []byte, hash schema.Digest, exponent, bases int) ([]
 		}
 		all = append(all, x)
 	}
-	slices.SortFunc(all, func(a, b schema.Delta) int { return bytes.Compare(a.Base[:], b.Base[:]) })
+	slices.SortFunc(all, func(a, b schema.Delta) int { return schema.CompareDigests(a.Base, b.Base) })
 	return all, nil
 }
 
