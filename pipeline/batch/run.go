@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -83,50 +82,41 @@ type Local struct {
 
 // RunLevel implements [Runner]. Memory is that of one accumulator and 1 + ReadAhead reports for each worker.
 func (l *Local) RunLevel(ctx context.Context, steps []*Step) ([]*Done, error) {
-	workers := l.Workers
-	if workers < 1 {
-		workers = runtime.GOMAXPROCS(0)
+	processors, readers := l.Workers, l.ReadAhead
+	if processors < 1 {
+		processors = runtime.GOMAXPROCS(0)
 	}
-	workers = min(workers, len(steps))
-	opt := aggregator.Options{Workers: max(1, l.spare(steps)/max(1, workers)), Readers: max(1, l.ReadAhead)}
-	if l.ReadAhead < 1 {
-		opt.Readers = 2
+	if readers < 1 {
+		readers = 2
 	}
-	opt.Readers *= opt.Workers
+	workers := max(1, min(processors, len(steps)))
+	// Those that fewer steps leave idle add inside the steps.
+	opt := aggregator.Options{Workers: processors / workers}
+	opt.Readers = readers * opt.Workers
 	p := &levelProgress{tell: l.Progress}
 	for _, s := range steps {
 		p.total += s.Reports
 	}
 	done := make([]*Done, len(steps))
-	var next atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	for range workers {
+	g.SetLimit(workers)
+	for i, step := range steps {
 		g.Go(func() error {
-			for i := int(next.Add(1)) - 1; i < len(steps); i = int(next.Add(1)) - 1 {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				own := opt
-				own.Progress = p.of(steps[i])
-				d, err := Do(ctx, l.Store, l.Round, steps[i], own)
-				if err != nil {
-					return fmt.Errorf("step %d of level %d: %w", steps[i].Index, steps[i].Level, err)
-				}
-				p.finish(steps[i])
-				done[i] = d
+			if err := ctx.Err(); err != nil {
+				return err
 			}
+			own := opt
+			own.Progress = p.of(step)
+			d, err := Do(ctx, l.Store, l.Round, step, own)
+			if err != nil {
+				return fmt.Errorf("step %d of level %d: %w", step.Index, step.Level, err)
+			}
+			p.finish(step)
+			done[i] = d
 			return nil
 		})
 	}
 	return done, g.Wait()
-}
-
-// spare is how many processors are to be used: those that fewer steps leave idle add inside the steps.
-func (l *Local) spare([]*Step) int {
-	if l.Workers > 0 {
-		return l.Workers
-	}
-	return runtime.GOMAXPROCS(0)
 }
 
 // levelProgress adds up the progress of the steps of one level.
