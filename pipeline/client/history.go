@@ -38,12 +38,36 @@ type taskHistory struct {
 
 const historyFile = "history.json"
 
-// historyObject is the file: a flipped bit in a number would still be JSON, so the
+// hashed is a file of what the vehicle remembers: a flipped bit in a number would still be JSON, so the
 // body carries its hash. That is against worn flash, not against an attacker,
 // who has the vehicle's key anyway.
-type historyObject struct {
+type hashed struct {
 	Body   json.RawMessage `json:"body"`
-	SHA256 schema.Digest   `json:"hash"` // H("history"; body)
+	SHA256 schema.Digest   `json:"hash"` // H(what; body), what is "history" or "releases"
+}
+
+// closeBody writes the file of a body.
+func closeBody(what string, body any) ([]byte, error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if b, err = json.Marshal(hashed{Body: b, SHA256: schema.Hash(what, b)}); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return b, nil
+}
+
+// openBody returns the body of what closeBody wrote.
+func openBody(what string, file []byte) ([]byte, error) {
+	var o hashed
+	if err := strict(file, &o); err != nil {
+		return nil, err
+	}
+	if schema.Hash(what, o.Body) != o.SHA256 {
+		return nil, errors.New("its hash is wrong")
+	}
+	return o.Body, nil
 }
 
 func (c *Client) history() (*history, error) { return readHistory(c.state) }
@@ -81,14 +105,10 @@ func newHistory(d *state.Dir) (*history, error) {
 func decodeHistory(b []byte) (*history, error) {
 	h := &history{}
 	if !bytes.HasPrefix(b, []byte(`{"scopes":`)) {
-		var o historyObject
-		if err := strict(b, &o); err != nil {
+		var err error
+		if b, err = openBody("history", b); err != nil {
 			return nil, err
 		}
-		if schema.Hash("history", o.Body) != o.SHA256 {
-			return nil, errors.New("its hash is wrong")
-		}
-		b = o.Body
 	}
 	if err := strict(b, h); err != nil {
 		return nil, err
@@ -122,17 +142,7 @@ func strict(b []byte, v any) error {
 	return nil
 }
 
-func encodeHistory(h *history) ([]byte, error) {
-	body, err := json.Marshal(h)
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	b, err := json.Marshal(historyObject{Body: body, SHA256: schema.Hash("history", body)})
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	return b, nil
-}
+func encodeHistory(h *history) ([]byte, error) { return closeBody("history", h) }
 
 // begin makes the history's file if there is none.
 func (c *Client) begin() error {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,15 +54,12 @@ func (c *Client) loaded() (map[string]Loaded, error) {
 }
 
 func decodeLoaded(b []byte) (map[string]Loaded, error) {
-	var o historyObject
-	if err := strict(b, &o); err != nil {
+	body, err := openBody("releases", b)
+	if err != nil {
 		return nil, err
 	}
-	if schema.Hash("releases", o.Body) != o.SHA256 {
-		return nil, errors.New("its hash is wrong")
-	}
 	var all map[string]Loaded
-	if err := strict(o.Body, &all); err != nil {
+	if err := strict(body, &all); err != nil {
 		return nil, err
 	}
 	if all == nil {
@@ -84,13 +80,9 @@ func (c *Client) Accept(f *Fetched) error {
 		return fmt.Errorf("%w: %d after %d", ErrRollback, f.Release.Serial, old.Serial)
 	}
 	all[task] = Loaded{Serial: f.Release.Serial, Release: f.ID, Model: f.Release.Model}
-	body, err := json.Marshal(all)
+	b, err := closeBody("releases", all)
 	if err != nil {
-		return fmt.Errorf("client: %w", err)
-	}
-	b, err := json.Marshal(historyObject{Body: body, SHA256: schema.Hash("releases", body)})
-	if err != nil {
-		return fmt.Errorf("client: %w", err)
+		return err
 	}
 	return c.state.Replace(releasesFile, b)
 }
