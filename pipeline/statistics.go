@@ -102,11 +102,8 @@ func checkStatistics(t schema.Task) (*statistics.Set, error) {
 	if err != nil || s == nil {
 		return nil, err
 	}
-	same := slices.EqualFunc(t.Tensors, StatisticsTensors(s), func(a, b schema.Tensor) bool {
-		return a.Name == b.Name && a.DType == b.DType && slices.Equal(a.Shape, b.Shape)
-	})
 	switch {
-	case !same:
+	case !slices.EqualFunc(t.Tensors, StatisticsTensors(s), schema.Tensor.Equal):
 		return nil, fmt.Errorf("%w: tensors: the queries need one float64 tensor each, by their names and sizes, in their order", ErrTask)
 	case t.Privacy.ClippingNorm != 1 || len(t.Privacy.Groups) > 0 || t.Privacy.Adaptive != nil || t.Compression != nil:
 		return nil, fmt.Errorf("%w: privacy: statistics need a clipping_norm of 1, without groups, adaptive and compression", ErrTask)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // MaxValues bounds the number d of values in one model: 2^31-1, the longest
@@ -19,6 +20,11 @@ type Tensor struct {
 	DType string `json:"dtype" yaml:"dtype"`
 	// Shape holds 0 to 8 dimensions, each at least 1; empty means a scalar.
 	Shape []int `json:"shape" yaml:"shape"`
+}
+
+// Equal tells whether name, type and shape are the same.
+func (t Tensor) Equal(other Tensor) bool {
+	return t.Name == other.Name && t.DType == other.DType && slices.Equal(t.Shape, other.Shape)
 }
 
 // ErrTensor is wrapped by every error about a tensor that cannot be used.

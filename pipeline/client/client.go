@@ -111,8 +111,8 @@ type Update struct {
 	Examples int
 }
 
-// maxLearned bounds the descriptors that [Client.Learn] reads.
-const maxLearned = 64
+// MaxLearned bounds the descriptors that [Client.Learn] reads: so many epochs back it looks.
+const MaxLearned = 64
 
 // Learn looks for the descriptor that announced a model, among those of the epochs that the round accepts, newest
 // first and at most 64 of them, and remembers it: a vehicle that sealed nothing in the epoch it started from has not
@@ -125,7 +125,7 @@ func (c *Client) Learn(ctx context.Context, s storage.Store, r *pipeline.Round, 
 	if _, err := h.checkModel(r, model); err == nil {
 		return nil
 	}
-	for i := uint64(1); i <= maxLearned && i <= r.Name.Epoch-r.Descriptor.OldestModel; i++ {
+	for i := uint64(1); i <= MaxLearned && i <= r.Name.Epoch-r.Descriptor.OldestModel; i++ {
 		n := pipeline.RoundName{Task: r.Name.Task, Epoch: r.Name.Epoch - i}
 		n.Lane = schema.LaneOf(n.Task, n.Epoch, c.id.ID, r.Task.Batch.Lanes)
 		old, err := pipeline.LoadDescriptor(ctx, s, r.Plan, n)

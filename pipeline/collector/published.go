@@ -27,15 +27,11 @@ func Published(ctx context.Context, s storage.Store, r *pipeline.Round, rec sche
 		return nil, nil, err
 	}
 	a, err := arrowipc.OpenAggregate(file, rec.Aggregate)
-	if err == nil && !slices.EqualFunc(a.Tensors, r.Task.Tensors, sameTensor) {
+	if err == nil && !slices.EqualFunc(a.Tensors, r.Task.Tensors, schema.Tensor.Equal) {
 		err = errors.New("it has other tensors than the task")
 	}
 	if err != nil {
 		return nil, nil, pipeline.Untrusted(key, err)
 	}
 	return a, file, nil
-}
-
-func sameTensor(a, b schema.Tensor) bool {
-	return a.Name == b.Name && a.DType == b.DType && slices.Equal(a.Shape, b.Shape)
 }

@@ -21,11 +21,8 @@ import (
 	"github.com/veilsum/veilsum/storage/mem"
 )
 
-// window bounds the earlier epochs whose descriptors are packed: a client looks no further back for the model it started from.
-const window = 64
-
 // Pack returns the bundle of an epoch: all its open rounds, one a lane, and the rounds of the earlier epochs whose models
-// they accept. If none is open it is pipeline.ErrNotReady.
+// they accept, as far back as a client looks for the model it started from. If none is open it is pipeline.ErrNotReady.
 func Pack(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.TaskID, epoch uint64) ([]byte, error) {
 	objects, oldest, err := descriptors(ctx, s, p, task, epoch)
 	if err != nil {
@@ -34,7 +31,7 @@ func Pack(ctx context.Context, s storage.Store, p *pipeline.Plan, task schema.Ta
 	if len(objects) == 0 {
 		return nil, fmt.Errorf("%w: no round of epoch %d is open", pipeline.ErrNotReady, epoch)
 	}
-	for i := uint64(1); i <= min(window, epoch-oldest); i++ {
+	for i := uint64(1); i <= min(client.MaxLearned, epoch-oldest); i++ {
 		earlier, _, err := descriptors(ctx, s, p, task, epoch-i)
 		if err != nil {
 			return nil, err
