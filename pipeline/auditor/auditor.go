@@ -135,7 +135,9 @@ type auditor struct {
 	owner  schema.PublicKey
 	opt    Options
 	report *Report
-	plans  map[schema.TaskID]*pipeline.Plan
+	// sources are the stores that may hold the pieces of a report.
+	sources []storage.Store
+	plans   map[schema.TaskID]*pipeline.Plan
 	// ledgers are those opened so far, by scope.
 	ledgers map[schema.ScopeID]*scopeLedger
 	// last is the snapshot read last: rounds in a row mostly share it.
@@ -167,7 +169,7 @@ func CheckLedger(ctx context.Context, s storage.Store, owner schema.PublicKey, s
 }
 
 func newAuditor(ctx context.Context, s storage.Store, owner schema.PublicKey, opt Options) *auditor {
-	return &auditor{ctx: ctx, store: s, owner: owner, opt: opt, report: newReport(s.String(), owner), plans: map[schema.TaskID]*pipeline.Plan{}, ledgers: map[schema.ScopeID]*scopeLedger{}}
+	return &auditor{ctx: ctx, store: s, owner: owner, opt: opt, report: newReport(s.String(), owner), sources: sources(s, opt.Regions), plans: map[schema.TaskID]*pipeline.Plan{}, ledgers: map[schema.ScopeID]*scopeLedger{}}
 }
 
 func (a *auditor) run() error {

@@ -2,6 +2,7 @@ package auditor
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -88,12 +89,12 @@ func (r *roundAudit) listed() error {
 	return nil
 }
 
-// sources are the stores that may hold the pieces of a report: the audited one and those of the regions, in the order of
-// their names. Pieces prove themselves by their signed root, so it does not matter which region's it is.
-func (a *auditor) sources() []storage.Store {
-	all := []storage.Store{a.store}
-	for _, name := range slices.Sorted(maps.Keys(a.opt.Regions)) {
-		all = append(all, a.opt.Regions[name])
+// sources returns the audited store and those of the regions, in the order of their names. Pieces prove themselves by their
+// signed root, so it does not matter which region's it is.
+func sources(s storage.Store, regions map[string]storage.Store) []storage.Store {
+	all := []storage.Store{s}
+	for _, name := range slices.Sorted(maps.Keys(regions)) {
+		all = append(all, regions[name])
 	}
 	return all
 }
@@ -114,10 +115,10 @@ func (r *roundAudit) unread() string {
 
 // allPieces returns the pieces of a report from the first store that has all of them as they were signed. If none has, the error
 // is that of a store which has other ones, or else that they are missing.
-func (w *worker) allPieces(rep *schema.Report) (pieces [][]byte, err error) {
+func (w *worker) allPieces(ctx context.Context, rep *schema.Report) (pieces [][]byte, err error) {
 	var absent, wrong error
-	for _, s := range w.sources() {
-		pieces, err := w.piecesIn(s, rep)
+	for _, s := range w.sources {
+		pieces, err := w.piecesIn(ctx, s, rep)
 		switch {
 		case err == nil:
 			return pieces, nil

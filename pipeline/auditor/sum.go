@@ -176,12 +176,12 @@ func (w *worker) add(ctx context.Context, i int) error {
 	if !w.pieces {
 		return nil
 	}
-	return w.addPieces(rep)
+	return w.addPieces(ctx, rep)
 }
 
 // addPieces adds the pieces of a report.
-func (w *worker) addPieces(rep *schema.Report) error {
-	pieces, err := w.allPieces(rep)
+func (w *worker) addPieces(ctx context.Context, rep *schema.Report) error {
+	pieces, err := w.allPieces(ctx, rep)
 	if errors.Is(err, storage.ErrNotExist) && w.opt.Depth == DepthAuto {
 		var f *Flaw
 		errors.As(err, &f)
@@ -200,12 +200,12 @@ func (w *worker) addPieces(rep *schema.Report) error {
 }
 
 // piecesIn reads the pieces of a report in a store and compares their root with the signed header.
-func (w *worker) piecesIn(s storage.Store, rep *schema.Report) ([][]byte, error) {
+func (w *worker) piecesIn(ctx context.Context, s storage.Store, rep *schema.Report) ([][]byte, error) {
 	var pieces [][]byte
 	var hashes []schema.Digest
 	for j := range rep.Header.Pieces() {
 		key := pipeline.PieceKey(w.Name, rep.ID, j)
-		b, err := storage.ReadAll(w.ctx, s, key, int64(rep.Header.PieceBytes(j)))
+		b, err := storage.ReadAll(ctx, s, key, int64(rep.Header.PieceBytes(j)))
 		if err != nil {
 			return nil, blame(key, "the piece"+w.unread(), err)
 		}
