@@ -35,6 +35,16 @@ func carry(t *testing.T, f *pipelinetest.Fleet, bundle []byte, i int) []byte {
 	return out.Bytes()
 }
 
+// packed is the bundle of an epoch.
+func packed(t testing.TB, f *pipelinetest.Fleet, epoch uint64) []byte {
+	t.Helper()
+	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bundle
+}
+
 func add(f *pipelinetest.Fleet, r *pipeline.Round, report []byte) (*courier.Added, error) {
 	return courier.Add(context.Background(), f.Store, r, bytes.NewReader(report), int64(len(report)))
 }
@@ -42,10 +52,7 @@ func add(f *pipelinetest.Fleet, r *pipeline.Round, report []byte) (*courier.Adde
 func TestCarriedReportIsTheUploadedOne(t *testing.T) {
 	f := pipelinetest.New(t, 4, pipelinetest.Task(100))
 	r := f.Open(1)
-	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bundle := packed(t, f, 1)
 	report := carry(t, f, bundle, 0)
 	for range 2 { // the second time changes nothing
 		a, err := add(f, r, report)
@@ -71,10 +78,7 @@ func TestCarriedReportIsTheUploadedOne(t *testing.T) {
 func TestCarrierCannotCheat(t *testing.T) {
 	f := pipelinetest.New(t, 4, pipelinetest.Task(100))
 	r := f.Open(1)
-	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bundle := packed(t, f, 1)
 	c := f.Client(1)
 	for i := 0; i < len(bundle); i += 97 {
 		bad := bytes.Clone(bundle)
@@ -106,11 +110,8 @@ func TestOutsiderIsRefused(t *testing.T) {
 	f := pipelinetest.New(t, 5, pipelinetest.Task(100))
 	f.Enroll(2, f.Vehicles[:4])
 	r := f.Open(1)
-	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = add(f, r, carry(t, f, bundle, 4))
+	bundle := packed(t, f, 1)
+	_, err := add(f, r, carry(t, f, bundle, 4))
 	var refused *pipeline.Refused
 	if !errors.As(err, &refused) || refused.Reason != schema.ReasonVehicle {
 		t.Error(err)
@@ -120,10 +121,7 @@ func TestOutsiderIsRefused(t *testing.T) {
 func TestLateReportIsNotWritten(t *testing.T) {
 	f := pipelinetest.New(t, 5, pipelinetest.Task(100))
 	r := f.Open(1)
-	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bundle := packed(t, f, 1)
 	for i := range 4 {
 		if _, err := add(f, r, carry(t, f, bundle, i)); err != nil {
 			t.Fatal(err)
@@ -160,10 +158,7 @@ func TestLanesInOneBundle(t *testing.T) {
 			openLane(t, f, lane)
 		}
 	}
-	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bundle := packed(t, f, 1)
 	for i, v := range f.Vehicles {
 		if schema.LaneOf(f.TaskID, 1, v.ID, 12) != 5 {
 			carry(t, f, bundle, i)
@@ -182,10 +177,7 @@ func TestOlderModelInABundle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bundle := packed(t, f, 4)
 	b, err := courier.Unpack(t.Context(), bundle)
 	if err != nil || b.Epoch != 4 {
 		t.Fatal(b, err)
@@ -203,10 +195,7 @@ func TestOlderModelInABundle(t *testing.T) {
 func FuzzUnpack(f *testing.F) {
 	fleet := pipelinetest.New(f, 1, pipelinetest.Task(10))
 	fleet.Open(1)
-	bundle, err := courier.Pack(f.Context(), fleet.Store, fleet.Plan, fleet.TaskID, 1)
-	if err != nil {
-		f.Fatal(err)
-	}
+	bundle := packed(f, fleet, 1)
 	f.Add(bundle)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := courier.Unpack(context.Background(), raw)
@@ -220,10 +209,7 @@ func FuzzUnpack(f *testing.F) {
 func TestNoSnapshot(t *testing.T) {
 	f := pipelinetest.New(t, 4, pipelinetest.Task(100))
 	r := f.Open(1)
-	bundle, err := courier.Pack(t.Context(), f.Store, f.Plan, f.TaskID, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bundle := packed(t, f, 1)
 	report := carry(t, f, bundle, 0)
 	bare, err := pipeline.LoadDescriptor(t.Context(), f.Store, f.Plan, r.Name)
 	if err != nil {
