@@ -124,6 +124,14 @@ func measured(measure string, value, stdErr float64) Estimate {
 	return Estimate{Measure: measure, Value: value, StdErr: stdErr, Low: value - z95*stdErr, High: value + z95*stdErr}
 }
 
+// within keeps an estimate and its interval inside the range that it has.
+func (e Estimate) within(low, high float64) Estimate {
+	for _, v := range []*float64{&e.Value, &e.Low, &e.High} {
+		*v = min(max(*v, low), high)
+	}
+	return e
+}
+
 // counted is a count, which is suppressed if it may be below MinCount.
 func (d *decoder) counted(value, stdErr float64) Estimate {
 	return d.hide(measured("count", value, stdErr), value, stdErr)
@@ -172,15 +180,8 @@ func (d *decoder) mean(c int) Estimate {
 	}
 	u := d.block[2*c] / meanValue / count
 	stdErr := d.half() / count * math.Hypot(d.noise/meanValue, u*countErr)
-	return d.hide(d.clip(measured("mean", d.middle()+d.half()*u, stdErr)), count, countErr)
-}
-
-// clip keeps a mean and its interval inside [Low, High], where the mean of clipped values is.
-func (d *decoder) clip(e Estimate) Estimate {
-	for _, v := range []*float64{&e.Value, &e.Low, &e.High} {
-		*v = min(max(*v, d.Query.Low), d.Query.High)
-	}
-	return e
+	e := measured("mean", d.middle()+d.half()*u, stdErr).within(d.Low, d.High) // where the mean of clipped values is
+	return d.hide(e, count, countErr)
 }
 
 // variance is half^2 (E[u^2] - E[u]^2); its error follows by the delta method from three equal noises.

@@ -51,12 +51,9 @@ func (d *decoder) share(measure, key string, part, whole float64, parts, cells i
 	}
 	p := part / whole
 	variance := float64(parts) - 2*p*float64(parts) + p*p*float64(cells)
-	e := derived(measure, key, p, d.noise/whole*math.Sqrt(max(variance, 0)))
-	e.Value, e.Low, e.High = clamp01(e.Value), clamp01(e.Low), clamp01(e.High)
+	e := derived(measure, key, p, d.noise/whole*math.Sqrt(max(variance, 0))).within(0, 1)
 	return d.hide(e, whole, d.noise*math.Sqrt(float64(cells)))
 }
-
-func clamp01(x float64) float64 { return min(max(x, 0), 1) }
 
 func (d *decoder) confusion() []Estimate {
 	n := d.Axes[0].Cells()
@@ -91,8 +88,7 @@ func (d *decoder) calibration() []Estimate {
 	if !(all >= 1) {
 		return []Estimate{d.hide(derived("ece", "", math.NaN(), math.NaN()), all, allErr)}
 	}
-	e := derived("ece", "", sum/all, math.Sqrt(variance)/all)
-	e.Value, e.Low, e.High = clamp01(e.Value), clamp01(e.Low), clamp01(e.High)
+	e := derived("ece", "", sum/all, math.Sqrt(variance)/all).within(0, 1)
 	return []Estimate{d.hide(e, all, allErr)}
 }
 
@@ -132,7 +128,5 @@ func (m *moment) add(term, slope, curvature, spread, atReference float64) {
 }
 
 func (m *moment) estimate(measure string) Estimate {
-	e := derived(measure, "", m.value-m.bias, math.Sqrt(m.variance))
-	e.Value, e.Low, e.High = max(e.Value, 0), max(e.Low, 0), max(e.High, 0)
-	return e
+	return derived(measure, "", m.value-m.bias, math.Sqrt(m.variance)).within(0, math.Inf(1))
 }
