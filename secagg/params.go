@@ -183,6 +183,11 @@ func (p Params) HeaderObjectBytes() int {
 	return p.HeaderBytes() + signatureBytes + p.Committee().Size*(hashBytes+p.BoxBytes()) + p.BlockBytes()
 }
 
+// ReportBytes is the length of all objects of one report: its blocks, packed, and the header object.
+func (p Params) ReportBytes() int64 {
+	return int64(p.Blocks())*int64(p.BlockBytes()) + int64(p.HeaderObjectBytes())
+}
+
 // SumBytes is the length of an encoded sum: corr and all blocks, packed.
 func (p Params) SumBytes() int64 {
 	return int64(p.Blocks()+1) * int64(p.BlockBytes())

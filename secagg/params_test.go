@@ -62,7 +62,7 @@ func TestSizes(t *testing.T) {
 		check(t, err)
 		got := []int{
 			p.Blocks(), p.Witnesses(), p.Sets(), p.HeldSets(), p.BlockBytes(), p.Bits(), p.BoxBytes(),
-			p.HeaderBytes(), p.HeaderObjectBytes(), int(p.SumBytes()), p.DefaultPieceBlocks(),
+			p.HeaderBytes(), p.HeaderObjectBytes(), int(p.ReportBytes()), int(p.SumBytes()), p.DefaultPieceBlocks(),
 		}
 		want := []int{
 			6, 1144, 6, 3, 2304, 18, box,

@@ -110,7 +110,7 @@ type Added struct {
 // A second report of one vehicle is written, too: the one with the smaller ReportID will count. Who takes reports from
 // strangers should ask the vehicle for its login first, as a gateway does.
 func Add(ctx context.Context, s storage.Store, r *pipeline.Round, f io.ReaderAt, size int64) (*Added, error) {
-	if most := int64(r.Secagg.Blocks()*r.Secagg.BlockBytes()+r.Secagg.HeaderObjectBytes()) + 8; size > most {
+	if most := r.Secagg.ReportBytes() + 8; size > most {
 		return nil, fmt.Errorf("%w: %d bytes, a report of this round has at most %d", client.ErrDamaged, size, most)
 	}
 	if r.Snapshot == nil { // as a bundle's round: nobody's key is known

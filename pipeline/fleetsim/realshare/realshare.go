@@ -124,7 +124,7 @@ func Run(ctx context.Context, c Config) (*Calibration, error) {
 
 // Bytes is the size of all objects of one report of the plan.
 func Bytes(p *pipeline.Plan) int64 {
-	return int64(p.Secagg.Blocks())*int64(p.Secagg.BlockBytes()) + int64(p.Secagg.HeaderObjectBytes())
+	return p.Secagg.ReportBytes()
 }
 
 // number spreads the real vehicles over the fleet.

@@ -105,7 +105,7 @@ type taskAnswer struct {
 	Task   schema.Task      `json:"task"`
 	// Values is d; ReportBytes are those of all objects of one report.
 	Values      int     `json:"values"`
-	ReportBytes int     `json:"report_bytes"`
+	ReportBytes int64   `json:"report_bytes"`
 	Epsilon     float64 `json:"epsilon"` // of one round, at the scope's delta
 	Epoch       uint64  `json:"epoch"`   // of a bundle, else 0
 }
@@ -117,7 +117,7 @@ func (c *call) keepTask(t *task, epoch uint64) (any, error) {
 	}
 	a := taskAnswer{TaskID: t.id, Owner: t.owner, Task: t.plan.Task, Epsilon: g.Epsilon, Epoch: epoch}
 	a.Values = t.plan.Privacy.Values()
-	a.ReportBytes = t.plan.Secagg.HeaderObjectBytes() + t.plan.Secagg.Blocks()*t.plan.Secagg.BlockBytes()
+	a.ReportBytes = t.plan.Secagg.ReportBytes()
 	a.Handle, err = c.keep(t)
 	return a, err
 }
