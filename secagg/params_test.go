@@ -66,7 +66,7 @@ func TestSizes(t *testing.T) {
 		}
 		want := []int{
 			6, 1144, 6, 3, 2304, 18, box,
-			184 + 6*32, 184 + 6*32 + 4*32 + 64 + 4*box + 2304, 7 * 2304, 113,
+			184 + 6*32, 184 + 6*32 + 4*32 + 64 + 4*box + 2304, 184 + 6*32 + 4*32 + 64 + 4*box + 7*2304, 7 * 2304, 113,
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("suite %d: %v, want %v", suite, got, want)
