@@ -234,19 +234,26 @@ func (r *statsRun) once(ctx context.Context) error {
 	return r.judgeTexts(set, release, &r.sketch, &r.foundSketch)
 }
 
-// clear plays one round of queries with the encoder and the noise of sealing.
-func (r *statsRun) clear(ctx context.Context, queries []statistics.Query) (*statistics.Set, statistics.Release, error) {
-	n := len(r.records)
+// clear plays one round of the fleet's answers.
+func (f *statsFleet) clear(ctx context.Context, queries []statistics.Query) (*statistics.Set, statistics.Release, error) {
+	return clearRelease(ctx, f.records, queries, statsNoise)
+}
+
+// clearRelease plays one round of queries in the clear, with the encoder and the noise of sealing.
+func clearRelease(ctx context.Context, records [][]statistics.Record, queries []statistics.Query, noise float64) (*statistics.Set, statistics.Release, error) {
+	n := len(records)
 	set, err := statistics.New(queries)
 	if err != nil {
 		return nil, statistics.Release{}, err
 	}
-	p, err := pipeline.AskParams(statsTask(n, queries))
+	task := statsTask(n, queries)
+	task.Privacy.NoiseMultiplier = schema.Real(noise)
+	p, err := pipeline.AskParams(task)
 	if err != nil {
 		return nil, statistics.Release{}, err
 	}
 	mean, err := privacybench.ClearRound{Params: p, Clients: n, SummedNoise: true, Update: func(i int, x []float32) error {
-		v, err := set.Encode(r.records[i])
+		v, err := set.Encode(records[i])
 		copy(x, v)
 		return err
 	}}.Mean(ctx)

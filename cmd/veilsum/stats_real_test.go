@@ -13,36 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/veilsum/veilsum/pipeline"
 	"github.com/veilsum/veilsum/pipeline/fleetsim"
-	"github.com/veilsum/veilsum/privacy/privacybench"
 	"github.com/veilsum/veilsum/privacy/statistics"
-	"github.com/veilsum/veilsum/schema"
 )
-
-// clearRelease plays a round of queries in the clear, with the encoder and the noise of sealing.
-func clearRelease(t *testing.T, queries []statistics.Query, records [][]statistics.Record, z float64) (*statistics.Set, statistics.Release) {
-	t.Helper()
-	task := statsTask(len(records), queries)
-	task.Privacy.NoiseMultiplier = schema.Real(z)
-	set, err := statistics.New(queries)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := pipeline.AskParams(task)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mean, err := privacybench.ClearRound{Params: p, Clients: len(records), SummedNoise: true, Update: func(i int, x []float32) error {
-		v, err := set.Encode(records[i])
-		copy(x, v)
-		return err
-	}}.Mean(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set, statistics.Release{Mean: mean, Reports: len(records), Noise: p.NoiseStdDev(len(records))}
-}
 
 // TestAnswersAreReadByOthers: DuckDB and polars read the table of real answers, with its nulls, and add up what we do.
 func TestAnswersAreReadByOthers(t *testing.T) {
@@ -58,7 +31,10 @@ func TestAnswersAreReadByOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, release := clearRelease(t, first, fleet.records, 1)
+	set, release, err := clearRelease(t.Context(), fleet.records, first, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
 	release.MinCount = 20
 	all, err := set.Decode(release)
 	if err != nil {
@@ -205,7 +181,10 @@ func TestEvaluationOfRealPredictions(t *testing.T) {
 		}
 		records = append(records, made)
 	}
-	set, release := clearRelease(t, queries, records, 1)
+	set, release, err := clearRelease(t.Context(), records, queries, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
 	all, err := set.Decode(release)
 	if err != nil {
 		t.Fatal(err)
