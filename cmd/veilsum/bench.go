@@ -118,6 +118,23 @@ type bench struct {
 	python  string
 }
 
+// newBench is a run that shows all of its figures; most is the size of its largest batch.
+func (a *app) newBench(dir string, most int, figures []benchFigure) *bench {
+	b := &bench{app: a, sizes: benchSizes{batch: most}, dir: dir, figures: map[string]benchFigure{}, wanted: func(string) bool { return true }}
+	for _, x := range figures {
+		b.figures[x.name] = x
+	}
+	return b
+}
+
+// verdict is the error of a run that is to be checked and missed a target.
+func (b *bench) verdict(check bool, hint string) error {
+	if !check || len(b.missed) == 0 {
+		return nil
+	}
+	return withHint(fmt.Errorf("bench: missed targets: %s", strings.Join(b.missed, ", ")), "%s", hint)
+}
+
 // bench measures everything that was asked for.
 func (a *app) bench(ctx context.Context, f *benchFlags, sizes benchSizes) error {
 	groups, err := f.groups()
@@ -146,11 +163,7 @@ func (a *app) bench(ctx context.Context, f *benchFlags, sizes benchSizes) error 
 		}
 	}
 	a.out.Done()
-	if f.check && len(b.missed) > 0 {
-		return withHint(fmt.Errorf("bench: missed targets: %s", strings.Join(b.missed, ", ")),
-			"times are only comparable on a quiet machine; run it again alone")
-	}
-	return nil
+	return b.verdict(f.check, "times are only comparable on a quiet machine; run it again alone")
 }
 
 // groups returns what the flags ask for.

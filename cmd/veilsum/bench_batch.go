@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -85,10 +84,7 @@ func (a *app) benchBatch(ctx context.Context, f *batchBenchFlags) error {
 		return err
 	}
 	defer os.RemoveAll(root)
-	b := &bench{app: a, sizes: benchSizes{batch: max(f.reports, f.replayed)}, dir: root, figures: map[string]benchFigure{}, wanted: func(string) bool { return true }}
-	for _, x := range batchFigures {
-		b.figures[x.name] = x
-	}
+	b := a.newBench(root, max(f.reports, f.replayed), batchFigures)
 	if f.reports > 0 {
 		b.sizes.batch = f.reports
 		if err := b.batchOnDisk(ctx, f); err != nil {
@@ -101,10 +97,7 @@ func (a *app) benchBatch(ctx context.Context, f *batchBenchFlags) error {
 		}
 	}
 	a.out.Done()
-	if f.check && len(b.missed) > 0 {
-		return withHint(fmt.Errorf("bench: missed targets: %s", strings.Join(b.missed, ", ")), "run it again alone on a quiet machine")
-	}
-	return nil
+	return b.verdict(f.check, "run it again alone on a quiet machine")
 }
 
 // benchSealed is how many reports are really sealed; the others have a signature of their own over the same bodies.
@@ -193,12 +186,10 @@ type benchRun struct {
 
 // benchProcess runs this program again, to its end.
 func benchProcess(ctx context.Context, args ...string) (*benchRun, error) {
-	program, err := os.Executable()
+	c, err := thisProgram(ctx, args...)
 	if err != nil {
 		return nil, err
 	}
-	c := exec.CommandContext(ctx, program, args...)
-	c.Args[0] = os.Args[0]
 	var out, said bytes.Buffer
 	c.Stdout, c.Stderr = &out, &said
 	start := time.Now()
@@ -291,14 +282,12 @@ func (b *bench) batchKilled(ctx context.Context, f *batchBenchFlags, d *batchDis
 	if err := d.forget(); err != nil {
 		return err
 	}
-	program, err := os.Executable()
+	fanIn := max(schema.MinFanIn, min(batch.DefaultFanIn, f.reports/8))
+	args := append([]string{"batch", "run", "--fan-in", fmt.Sprint(fanIn)}, d.bench...)
+	c, err := thisProgram(ctx, args...)
 	if err != nil {
 		return err
 	}
-	fanIn := max(schema.MinFanIn, min(batch.DefaultFanIn, f.reports/8))
-	args := append([]string{"batch", "run", "--fan-in", fmt.Sprint(fanIn)}, d.bench...)
-	c := exec.CommandContext(ctx, program, args...)
-	c.Args[0] = os.Args[0]
 	if err := c.Start(); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,10 +79,7 @@ func (a *app) benchGateway(ctx context.Context, f *gatewayBenchFlags) error {
 		return err
 	}
 	defer os.RemoveAll(root)
-	b := &bench{app: a, sizes: benchSizes{batch: 10_000}, dir: root, figures: map[string]benchFigure{}, wanted: func(string) bool { return true }}
-	for _, x := range gatewayFigures {
-		b.figures[x.name] = x
-	}
+	b := a.newBench(root, 10_000, gatewayFigures)
 	if err := b.slowVehicles(ctx, f); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
@@ -91,10 +87,7 @@ func (a *app) benchGateway(ctx context.Context, f *gatewayBenchFlags) error {
 		return fmt.Errorf("bench: %w", err)
 	}
 	a.out.Done()
-	if f.check && len(b.missed) > 0 {
-		return withHint(fmt.Errorf("bench: missed targets: %s", strings.Join(b.missed, ", ")), "run it again alone on a quiet machine")
-	}
-	return nil
+	return b.verdict(f.check, "run it again alone on a quiet machine")
 }
 
 // gatewayLoad is a round behind a gateway, with reports that wait to be sent.

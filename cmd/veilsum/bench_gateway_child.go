@@ -36,14 +36,24 @@ type benchChild struct {
 	roots   *x509.CertPool
 }
 
-// startChild runs this program again and returns when it serves. Its certificate goes to the file pem.
-func startChild(ctx context.Context, pem string, args ...string) (*benchChild, error) {
-	program, err := os.Executable()
+// thisProgram is a command that runs this program again.
+func thisProgram(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	path, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &benchChild{process: exec.CommandContext(ctx, program, append(args, "--json", "--listen", "127.0.0.1:0", "--self-signed", pem)...)}
-	c.process.Args[0] = os.Args[0]
+	c := exec.CommandContext(ctx, path, args...)
+	c.Args[0] = os.Args[0]
+	return c, nil
+}
+
+// startChild runs this program again and returns when it serves. Its certificate goes to the file pem.
+func startChild(ctx context.Context, pem string, args ...string) (*benchChild, error) {
+	process, err := thisProgram(ctx, append(args, "--json", "--listen", "127.0.0.1:0", "--self-signed", pem)...)
+	if err != nil {
+		return nil, err
+	}
+	c := &benchChild{process: process}
 	c.process.Cancel = func() error { return c.process.Process.Signal(syscall.SIGTERM) }
 	out, err := c.process.StdoutPipe()
 	if err != nil {
