@@ -134,9 +134,22 @@ func (f *Fleet) accuracyOn(model []float32, rows []int) (float64, error) {
 	if len(model) != f.Dimension() {
 		return 0, fmt.Errorf("%w: model has %d values, not %d", ErrDimension, len(model), f.Dimension())
 	}
-	if f.config.Hidden > 0 {
-		return f.mlp().accuracy(model, f.data, rows), nil
+	score, right := f.scorer(model), 0
+	for _, r := range rows {
+		if largest(score(f.data.row(r))) == f.data.Labels[r] {
+			right++
+		}
 	}
-	m := softmax{width: f.data.Width, classes: f.data.Classes, weights: model}
-	return m.accuracy(f.data, rows), nil
+	return float64(right) / float64(len(rows)), nil
+}
+
+// scorer returns what gives the class scores of a row under a model of Dimension values; the next call overwrites them.
+func (f *Fleet) scorer(model []float32) func(x []float32) []float64 {
+	if f.config.Hidden > 0 {
+		m := f.mlp()
+		s := m.scratch()
+		return func(x []float32) []float64 { m.forward(model, x, s); return s.scores }
+	}
+	m, scores := softmax{width: f.data.Width, classes: f.data.Classes, weights: model}, make([]float64, f.data.Classes)
+	return func(x []float32) []float64 { m.scores(scores, x); return scores }
 }

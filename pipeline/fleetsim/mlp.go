@@ -142,15 +142,3 @@ func (m mlp) update(global []float32, data *Dataset, rows []int, steps int, rate
 	}
 	return delta
 }
-
-// accuracy returns the share of rows whose largest score is their label's.
-func (m mlp) accuracy(weights []float32, data *Dataset, rows []int) float64 {
-	s, right := m.scratch(), 0
-	for _, r := range rows {
-		m.forward(weights, data.row(r), s)
-		if largest(s.scores) == data.Labels[r] {
-			right++
-		}
-	}
-	return float64(right) / float64(len(rows))
-}

@@ -1,6 +1,9 @@
 package fleetsim
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // Resample draws, for each of vehicles simulated vehicles, one of rows rows with replacement: a fleet of
 // any size whose values are real. The same seed draws the same rows. It returns nil unless rows is positive.
@@ -23,12 +26,11 @@ type Predictions struct {
 
 // Predict returns the current model's predictions of the test rows, which belong to no vehicle.
 func (t *Trainer) Predict() Predictions {
-	data := t.fleet.data
-	m := softmax{width: data.Width, classes: data.Classes, weights: t.global}
+	data, score := t.fleet.data, t.fleet.scorer(t.global)
 	var out Predictions
 	for _, r := range t.fleet.test {
-		p := make([]float64, data.Classes)
-		m.probabilities(p, data.row(r))
+		p := slices.Clone(score(data.row(r)))
+		normalize(p)
 		out.Labels, out.Probabilities = append(out.Labels, data.Labels[r]), append(out.Probabilities, p)
 	}
 	return out

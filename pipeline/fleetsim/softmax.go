@@ -65,18 +65,6 @@ func normalize(out []float64) {
 	}
 }
 
-// accuracy returns the share of rows whose largest score is their label's.
-func (m *softmax) accuracy(data *Dataset, rows []int) float64 {
-	scores, right := make([]float64, m.classes), 0
-	for _, r := range rows {
-		m.scores(scores, data.row(r))
-		if largest(scores) == data.Labels[r] {
-			right++
-		}
-	}
-	return float64(right) / float64(len(rows))
-}
-
 // largest returns the index of the largest score, the first of equal ones.
 func largest(scores []float64) int {
 	best := 0

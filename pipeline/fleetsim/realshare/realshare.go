@@ -143,8 +143,12 @@ type trip struct {
 }
 
 func (t *trip) end() {
-	t.store.Close()
-	t.dir.Close()
+	if t.store != nil {
+		t.store.Close()
+	}
+	if t.dir != nil {
+		t.dir.Close()
+	}
 }
 
 // set gives vehicle i a link and has it seal a report.
@@ -158,6 +162,7 @@ func (w *world) set(ctx context.Context, i int) (*trip, error) {
 		return nil, err
 	}
 	if t.dir, err = state.Open(w.Home(i), state.WithoutSync()); err != nil {
+		t.end()
 		return nil, err
 	}
 	if t.client, err = client.New(client.Config{State: t.dir, Identity: w.Identity(i), Owner: w.Owner}); err != nil {
