@@ -71,7 +71,7 @@ func (a *app) eachLane(ctx context.Context, o *opened, f *roundFlags, step func(
 // eachRound is eachLane for a step in a round that is open.
 func (a *app) eachRound(ctx context.Context, o *opened, f *roundFlags, step func(*pipeline.Round) error) error {
 	return a.eachLane(ctx, o, f, func(n pipeline.RoundName) error {
-		r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
+		r, err := o.round(ctx, n)
 		if err != nil {
 			return err
 		}

@@ -97,7 +97,7 @@ func (a *app) collectLanes(ctx context.Context, f *statsCollectFlags, o *opened)
 		return err
 	}
 	for lane := range uint32(o.plan.Task.Batch.Lanes) {
-		r, err := pipeline.LoadRound(ctx, o.store, o.plan, pipeline.RoundName{Task: o.id, Epoch: f.epoch, Lane: lane})
+		r, err := o.round(ctx, pipeline.RoundName{Task: o.id, Epoch: f.epoch, Lane: lane})
 		if err != nil {
 			return err
 		}

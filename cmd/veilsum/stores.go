@@ -144,11 +144,17 @@ func (f *roundFlags) round(ctx context.Context) (*opened, *pipeline.Round, error
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := pipeline.LoadRound(ctx, o.store, o.plan, f.name(o.id))
+	r, err := o.round(ctx, f.name(o.id))
+	return o, r, err
+}
+
+// round loads a verified round.
+func (o *opened) round(ctx context.Context, n pipeline.RoundName) (*pipeline.Round, error) {
+	r, err := pipeline.LoadRound(ctx, o.store, o.plan, n)
 	if errors.Is(err, pipeline.ErrNotReady) {
 		err = withHint(err, `run this again later: the collector opens it with "veilsum round open"; or check --epoch and --lane`)
 	}
-	return o, r, err
+	return r, err
 }
 
 // must reports a mistake in the program's own flag definitions, at start-up.
