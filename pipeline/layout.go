@@ -67,8 +67,11 @@ func SnapshotKey(root schema.Digest) string { return snapshotsPrefix + root.Stri
 
 const snapshotsPrefix = "snapshots/"
 
+// RoundsPrefix is the folder of all rounds of a task, with a slash at its end.
+func RoundsPrefix(id schema.TaskID) string { return fmt.Sprintf("tasks/%s/rounds/", id) }
+
 // RoundPrefix is the folder of a round, with a slash at its end.
-func RoundPrefix(n RoundName) string { return fmt.Sprintf("tasks/%s/rounds/%s/", n.Task, n) }
+func RoundPrefix(n RoundName) string { return RoundsPrefix(n.Task) + n.String() + "/" }
 
 // DescriptorKey is where the round's descriptor lies.
 func DescriptorKey(n RoundName) string { return RoundPrefix(n) + "descriptor.json" }

@@ -13,7 +13,7 @@ import (
 // folders. It asks once for each and lists none of what is in them.
 func rounds(ctx context.Context, s storage.Store, id schema.TaskID, after string) iter.Seq2[RoundName, error] {
 	return func(yield func(RoundName, error) bool) {
-		prefix := "tasks/" + id.String() + "/rounds/"
+		prefix := RoundsPrefix(id)
 		for last := after; ; {
 			folder, err := firstFolder(ctx, s, prefix, last)
 			if err != nil {

@@ -301,7 +301,7 @@ func (b *compressionBench) bytes(s compress.Spec) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return reportBytes(p), nil
+	return p.Secagg.ReportBytes(), nil
 }
 
 // meanAndSpread returns the mean and the standard deviation of a sample (0 of one).

@@ -372,6 +372,6 @@ func (b *bench) measureStatsRoles(ctx context.Context) error {
 	b.put("stats_roles_quantile_rank_error_over_theory", r.quantiles.rms())
 	b.put("stats_roles_epochs_charged", float64(charges.Epochs()))
 	b.put("stats_roles_epsilon_charged", spent.Epsilon)
-	b.put("stats_report_bytes", float64(reportBytes(played.Plan)))
+	b.put("stats_report_bytes", float64(played.Plan.Secagg.ReportBytes()))
 	return nil
 }

@@ -293,7 +293,7 @@ func batchRows(t schema.Task) []planBatch {
 		if err != nil { // smaller than a list may be, or larger than a modulus holds
 			continue
 		}
-		noise, size := p.Privacy.NoiseStdDev(t.Batch.Min), reportBytes(p)
+		noise, size := p.Privacy.NoiseStdDev(t.Batch.Min), p.Secagg.ReportBytes()
 		rows = append(rows, planBatch{
 			MinBatch: t.Batch.Min, MaxBatch: t.Batch.Max, MaxDishonest: t.Batch.MaxDishonest, HonestMin: p.Privacy.HonestMin(),
 			NoiseStdDev: noise, SNR: p.Privacy.ClippingNorm() / math.Sqrt(float64(p.Privacy.Values())) / noise,

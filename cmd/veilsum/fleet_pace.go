@@ -117,7 +117,7 @@ func (f *paceFlags) scenario(fleet *fleetsim.Fleet) (planet.Scenario, error) {
 		return s, err
 	}
 	s.Days, s.Seed = f.days, f.seed
-	s.Report.Values, s.Report.Bytes, s.Report.HeaderBytes = fleet.Dimension(), int(reportBytes(plan)), plan.Secagg.HeaderObjectBytes()
+	s.Report.Values, s.Report.Bytes, s.Report.HeaderBytes = fleet.Dimension(), int(plan.Secagg.ReportBytes()), plan.Secagg.HeaderObjectBytes()
 	s.Report.PieceBytes, s.Report.TrainSeconds = plan.Task.PieceBlocks*plan.Secagg.BlockBytes(), 60*f.minutes
 	s.Schedule.Lanes, s.Schedule.Reports, s.Schedule.MinBatch = 1, f.reports, fleet.MinBatchSize()
 	s.Schedule.OverSelection, s.Schedule.MinSeparation = 3, 1

@@ -220,7 +220,7 @@ func (s *simulation) complete() (*pipeline.Plan, error) {
 			return nil, fmt.Errorf("%w: report: a size is negative", planet.ErrScenario)
 		}
 	}
-	setDefault(&r.Bytes, int(realshare.Bytes(plan)))
+	setDefault(&r.Bytes, int(plan.Secagg.ReportBytes()))
 	setDefault(&r.HeaderBytes, plan.Secagg.HeaderObjectBytes())
 	setDefault(&r.PieceBytes, plan.Header().PieceBytes(0))
 	setDefault(&r.ModelBytes, 4*r.Values)

@@ -57,7 +57,7 @@ func newQuestions(p *pipeline.Plan, id schema.TaskID, reports int) (*questionsRe
 		return nil, err
 	}
 	r := &questionsResult{
-		TaskID: id, Name: p.Task.Name, Values: p.Statistics.Values(), ReportBytes: reportBytes(p), MinCount: p.Task.Statistics.MinCount,
+		TaskID: id, Name: p.Task.Name, Values: p.Statistics.Values(), ReportBytes: p.Secagg.ReportBytes(), MinCount: p.Task.Statistics.MinCount,
 		Fields: p.Statistics.Fields(), Reports: reports, NoiseStdDev: p.Privacy.NoiseStdDev(reports), Round: g, Rounds: rounds,
 		TrustModel: p.Task.Privacy.TrustModel, budget: p.Task.Scope,
 	}

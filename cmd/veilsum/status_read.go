@@ -216,7 +216,7 @@ func last(to *string, round string, did bool) {
 
 // listRounds finds the folders of rounds, by steps from one to the next.
 func (s *statusReader) listRounds(ctx context.Context, id schema.TaskID, t *statusTask) error {
-	prefix := "tasks/" + id.String() + "/rounds/"
+	prefix := pipeline.RoundsPrefix(id)
 	for range statusFolders {
 		_, key, err := firstObject(ctx, s.store, prefix, t.cursor)
 		if err != nil {

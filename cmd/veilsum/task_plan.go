@@ -206,7 +206,7 @@ func newTaskPlan(t schema.Task, meanNorm, tolerance float64) (*taskPlanResult, e
 // candidate describes a plan beside the one without compression.
 func (r *taskPlanResult) candidate(p, plain *pipeline.Plan) taskCandidate {
 	c := taskCandidate{
-		Kind: "none", Sent: p.Privacy.Sent(), Bits: p.Secagg.Bits(), ReportBytes: reportBytes(p), Fewer: float64(reportBytes(plain)) / float64(reportBytes(p)),
+		Kind: "none", Sent: p.Privacy.Sent(), Bits: p.Secagg.Bits(), ReportBytes: p.Secagg.ReportBytes(), Fewer: float64(plain.Secagg.ReportBytes()) / float64(p.Secagg.ReportBytes()),
 		Noise: p.Privacy.NoiseStdDev(r.MinBatch), Map: p.Privacy.CompressionRMSE(r.MeanNorm * p.Privacy.ClippingNorm()),
 	}
 	if s := p.Privacy.Compression(); s != nil {
@@ -239,7 +239,7 @@ func (r *taskPlanResult) finish(t schema.Task, best compress.Spec) error {
 			return err
 		}
 		if n := len(r.Moduli); n == 0 || r.Moduli[n-1].Bits > p.Secagg.Bits() {
-			r.Moduli = append(r.Moduli, taskModulus{Kappa: kappa, Bits: p.Secagg.Bits(), ReportBytes: reportBytes(p)})
+			r.Moduli = append(r.Moduli, taskModulus{Kappa: kappa, Bits: p.Secagg.Bits(), ReportBytes: p.Secagg.ReportBytes()})
 		}
 		if kappa < r.MeanNorm {
 			break

@@ -46,7 +46,7 @@ func newPlanResult(p *pipeline.Plan, id schema.TaskID) (*planResult, error) {
 	if rounds == 0 {
 		warnings = append(warnings, fmt.Sprintf("one round costs epsilon %.4g, more than the whole budget of %.4g: nothing can ever be opened; raise noise_multiplier", g.Epsilon, float64(p.Task.Scope.Epsilon)))
 	}
-	size := reportBytes(p)
+	size := p.Secagg.ReportBytes()
 	return &planResult{
 		TaskID: id, Task: p.Task, Blocks: p.Secagg.Blocks(), Bits: p.Secagg.Bits(), ReportBytes: size,
 		BitsValue: 8 * float64(size) / float64(bitsOver(p)), Capacity: p.Privacy.RequiredHalfModulus(p.Secagg.N()), ErrorFactor: errorFactor(p),
@@ -67,11 +67,6 @@ func errorFactor(p *pipeline.Plan) float64 {
 		return c.ErrorFactor()
 	}
 	return 0
-}
-
-// reportBytes is what one vehicle sends: header object and pieces.
-func reportBytes(p *pipeline.Plan) int64 {
-	return int64(p.Secagg.Blocks())*int64(p.Secagg.BlockBytes()) + int64(p.Secagg.HeaderObjectBytes())
 }
 
 // planWarnings says what a task's author should know before signing it.

@@ -313,7 +313,7 @@ func (a *auditor) loadTask(id schema.TaskID) (*pipeline.Plan, error) {
 
 // rounds returns the rounds of a task in the order of epoch and lane.
 func (a *auditor) rounds(id schema.TaskID) ([]pipeline.RoundName, error) {
-	prefix := "tasks/" + id.String() + "/rounds/"
+	prefix := pipeline.RoundsPrefix(id)
 	names, err := a.folders(prefix)
 	if err != nil {
 		return nil, err

@@ -111,7 +111,7 @@ func Run(ctx context.Context, c Config) (*Calibration, error) {
 		return nil, err
 	}
 	defer w.close()
-	out := &Calibration{PlannedBytes: Bytes(w.Plan)}
+	out := &Calibration{PlannedBytes: w.Plan.Secagg.ReportBytes()}
 	sum := make([]float64, c.Scenario.Report.Values)
 	for i := range c.onTime() {
 		if err := w.vehicle(ctx, i, out, sum); err != nil {
@@ -120,11 +120,6 @@ func Run(ctx context.Context, c Config) (*Calibration, error) {
 		c.Progress("real vehicles", i+1, c.Vehicles)
 	}
 	return out, w.finish(ctx, out, sum)
-}
-
-// Bytes is the size of all objects of one report of the plan.
-func Bytes(p *pipeline.Plan) int64 {
-	return p.Secagg.ReportBytes()
 }
 
 // number spreads the real vehicles over the fleet.
